@@ -1,0 +1,256 @@
+"""The only place where objects are made and handed to each other; nothing here decides about a request."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+from typing_extensions import override
+
+from claude_code_api import __version__
+from claude_code_api.engine.claude import ClaudeEngine
+from claude_code_api.engine.discover import NoBinaryError, find_binary, find_credentials
+from claude_code_api.engine.options import Credentials, Site
+from claude_code_api.engine.run_directory import own_run_directory
+from claude_code_api.flow.access import Access, Caller, digest_of
+from claude_code_api.flow.catalogue import Catalogue
+from claude_code_api.flow.options import AccessOptions, FlowOptions
+from claude_code_api.flow.ports import Engine
+from claude_code_api.flow.run_turn import TurnRunner
+from claude_code_api.http.errors import on_bug, on_refusal, on_status
+from claude_code_api.http.gate import Gate
+from claude_code_api.http.meta import Health, meta_routes
+from claude_code_api.http.models import model_routes
+from claude_code_api.http.options import HttpOptions
+from claude_code_api.http.pulse import Pulse
+from claude_code_api.http.request_log import RequestLog
+from claude_code_api.http.turns import turn_routes
+from claude_code_api.settings import Settings
+from claude_code_api.storage.key_file import FirstKey, KeyFileError, make_private_directory, read_key, read_or_make_key
+from claude_code_api.turn.errors import TurnRefusedError
+
+# After the drain every turn is over; what still holds a connection open then is cut.
+CLOSE_S: Final = 3
+BACKLOG: Final = 2048
+
+
+class StartError(Exception):
+    """The gateway cannot start; the text says why and what to do."""
+
+
+class SystemClock:
+    """Time as the machine has it."""
+
+    def now_s(self) -> float:
+        """Return Unix time."""
+        return time.time()
+
+    def monotonic_s(self) -> float:
+        """Return seconds that only go forward."""
+        return time.monotonic()
+
+
+# Who may come in
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """The address that is listened on, and what opens the door."""
+
+    listener: socket.socket
+    access: Access
+    first_key: FirstKey | None
+
+    @property
+    def url(self) -> str:
+        """The base URL for somebody on this machine."""
+        host, port = self.listener.getsockname()[:2]
+        if ipaddress.ip_address(host).is_unspecified:
+            host = "127.0.0.1"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def open_entrance(settings: Settings) -> Entrance:
+    """Bind the address, if it may be bound: an address that others reach is never opened without a key."""
+    exposed = not _all_loopback(settings.http.host, settings.http.port)
+    if exposed and not settings.access.require_auth:
+        raise StartError(
+            f"{settings.http.host} can be reached by others, and access without a key is for this machine alone. "
+            "Leave out --no-auth, or listen on 127.0.0.1."
+        )
+    try:
+        first_key = _first_key(settings, exposed=exposed)
+    except (KeyFileError, OSError) as error:
+        raise StartError(str(error)) from error
+    listener = _listen(settings.http)
+    if not exposed and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        listener.close()
+        raise StartError(f"{settings.http.host} led to an address that others can reach; name the address itself.")
+    return Entrance(listener, access_of(settings.access, first_key), first_key)
+
+
+def _first_key(settings: Settings, *, exposed: bool) -> FirstKey | None:
+    if not settings.access.require_auth:
+        return None
+    if not exposed:
+        return read_or_make_key(settings.storage.data_dir)
+    found = read_key(settings.storage.data_dir)
+    if found is None and not settings.access.keys:
+        raise StartError(
+            f"{settings.http.host} can be reached by others, and there is no key yet. Start once on 127.0.0.1 to have "
+            "one made, or set CLAUDE_CODE_API_KEYS."
+        )
+    return found
+
+
+def access_of(options: AccessOptions, first_key: FirstKey | None) -> Access:
+    """Know the keys by their hashes. Both kinds have every right."""
+    if not options.require_auth:
+        return Access(None)
+    callers = {digest_of(key): Caller(f"static-{number}", admin=True) for number, key in enumerate(options.keys, 1)}
+    if first_key is not None:
+        callers[digest_of(first_key.key)] = Caller("first", admin=True)
+    return Access(callers)
+
+
+def _all_loopback(host: str, port: int) -> bool:
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104 - an empty host means every address, so it counts as that
+    except OSError as error:
+        raise StartError(f"The address {host!r} is not known here: {error.strerror}.") from error
+    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
+
+
+def _listen(options: HttpOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        return socket.create_server((options.host, options.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = f"Cannot listen on {options.host}:{options.port}: {error.strerror}."
+        raise StartError(f"{reason} Choose another port with --port.") from error
+
+
+# What answers
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Everything that answers requests."""
+
+    app: ASGIApp
+    routes: FastAPI
+    runner: TurnRunner
+
+
+def build(engine: Engine, access: Access, http: HttpOptions, flow: FlowOptions) -> Gateway:
+    """Put the rooms together around an engine."""
+    clock = SystemClock()
+    catalogue = Catalogue(flow, engine.offer)
+    runner = TurnRunner(engine=engine, catalogue=catalogue, options=flow, clock=clock)
+    api = FastAPI(
+        title="claude-code-api",
+        version=__version__,
+        description="The APIs that your tools already speak, answered by the Claude Code CLI.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    api.state.access = access
+    api.include_router(turn_routes(runner, Pulse(every_s=http.heartbeat_s), clock))
+    api.include_router(model_routes(catalogue))
+    api.include_router(meta_routes(Health(engine, runner)))
+    api.add_exception_handler(TurnRefusedError, on_refusal)
+    api.add_exception_handler(HTTPException, on_status)
+    api.add_exception_handler(RequestValidationError, on_status)
+    api.add_exception_handler(Exception, on_bug)
+    gate = Gate(api, options=http, without_keys=access.open)
+    return Gateway(RequestLog(gate, clock=clock), api, runner)
+
+
+def find_claude(settings: Settings) -> tuple[Path, Credentials]:
+    """Find the CLI, and what it may use to speak to the model."""
+    home = Path.home()
+    try:
+        return find_binary(settings.engine, home), find_credentials(settings.engine, home)
+    except NoBinaryError as error:
+        raise StartError(str(error)) from error
+
+
+@asynccontextmanager
+async def claude_engine(settings: Settings) -> AsyncIterator[ClaudeEngine]:
+    """Hold the real engine, with a directory for its processes."""
+    binary, credentials = find_claude(settings)
+    data_dir = settings.storage.data_dir
+    try:
+        make_private_directory(data_dir)
+    except OSError as error:
+        raise StartError(f"The data directory {data_dir} cannot be used: {error.strerror}. Set --data-dir.") from error
+    with own_run_directory(data_dir) as run_directory:
+        engine = ClaudeEngine(settings.engine, Site(binary, credentials, run_directory))
+        try:
+            yield engine
+        finally:
+            await engine.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which lets the turns end before it closes the doors."""
+
+    def __init__(
+        self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]], listening: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._drain, self._listening = drain, listening
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # The doors stay open meanwhile, to tell a balancer and new requests that this gateway is going.
+        await self._drain()
+        await super().shutdown(sockets)
+
+
+async def serve(settings: Settings, entrance: Entrance, listening: Callable[[], None]) -> None:
+    """Serve until the process is asked to end; `listening` is called as soon as requests are taken."""
+    async with claude_engine(settings) as engine:
+        gateway = build(engine, entrance.access, settings.http, settings.flow)
+        config = uvicorn.Config(
+            gateway.app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=CLOSE_S,
+        )
+        server = _Server(config, lambda: gateway.runner.drain(settings.http.drain_s), listening)
+        # The CLI is asked what it offers behind the open door, so that no client pays for it.
+        warm_up = asyncio.create_task(_ask_quietly(engine), name="first look at the cli")
+        try:
+            await server.serve(sockets=[entrance.listener])
+        finally:
+            warm_up.cancel()
+
+
+async def _ask_quietly(engine: Engine) -> None:
+    # What is wrong with the CLI is told by /health and by the first turn, with the reason.
+    with suppress(TurnRefusedError):
+        await engine.offer()

@@ -1,0 +1,89 @@
+"""The OpenAI chat completions dialect, `POST /v1/chat/completions`: both directions in one object.
+
+Stands between `http/turns.py`, which hands it decoded bodies and writes what it returns, and the turn. It must not know
+engines, sessions or HTTP beyond status and headers. Reading is in `openai_chat_request.py`, streaming in
+`openai_chat_stream.py`, the whole answer here. `docs/dialects/openai-chat.md` is its page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from claude_code_api.dialects.dialect import Dialect, ErrorAnswer
+from claude_code_api.dialects.openai_chat_request import parse_request
+from claude_code_api.dialects.openai_chat_stream import FINISH_REASONS, ChatEncoder, completion_id
+from claude_code_api.dialects.openai_shared import error_answer, usage_body
+from claude_code_api.dialects.sse import COMMENT
+from claude_code_api.turn.errors import TurnError
+from claude_code_api.turn.events import PartKind
+from claude_code_api.turn.request import Json, JsonObject, TurnRequest
+from claude_code_api.turn.result import Part, TurnResult
+
+
+class OpenAIChat:
+    """The dialect; it holds nothing, one object serves all requests."""
+
+    name = "openai_chat"
+    heartbeat = COMMENT
+
+    def parse(self, body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
+        """Read a request body."""
+        return parse_request(body, headers)
+
+    def encoder(self, request: TurnRequest) -> ChatEncoder:
+        """Make the encoder of one streamed answer."""
+        return ChatEncoder(request)
+
+    def render(self, result: TurnResult, request: TurnRequest) -> JsonObject:
+        """Say a whole answer. A turn that did not end well has none: asking for it is the caller's bug."""
+        if result.started is None or result.ended is None:
+            raise ValueError("only a turn that ended well can be rendered")
+        choice: JsonObject = {
+            "index": 0,
+            "message": _message(result),
+            "logprobs": None,
+            "finish_reason": FINISH_REASONS[result.ended.reason],
+        }
+        return {
+            "id": completion_id(result.started),
+            "object": "chat.completion",
+            "created": result.started.created_s,
+            "model": request.model,
+            "choices": [choice],
+            "usage": None if result.usage is None else usage_body(result.usage),
+            "system_fingerprint": None,
+        }
+
+    def render_error(self, error: TurnError) -> ErrorAnswer:
+        """Say a failure as a whole answer."""
+        return error_answer(error)
+
+
+def _message(result: TurnResult) -> JsonObject:
+    calls = [_call(part) for part in result.parts if part.kind is PartKind.TOOL]
+    said = any(part.kind is PartKind.TEXT for part in result.parts)
+    message: dict[str, Json] = {
+        "role": "assistant",
+        # Only calls: null. Nothing at all: an empty answer, which is a string too.
+        "content": result.text_of(PartKind.TEXT) if said or not calls else None,
+        "refusal": None,
+        "annotations": [],
+    }
+    thinking = result.text_of(PartKind.THINKING)
+    if thinking:
+        message["reasoning_content"] = thinking
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _call(part: Part) -> JsonObject:
+    # Arguments of no characters mean no arguments; clients parse them as JSON.
+    return {
+        "id": part.tool_id,
+        "type": "function",
+        "function": {"name": part.tool_name, "arguments": part.text or "{}"},
+    }
+
+
+OPENAI_CHAT: Dialect = OpenAIChat()

@@ -1,0 +1,64 @@
+"""What can be set about the engine, and what comes of it on this machine.
+
+In an Options class an annotation's first string is the setting's description; a second one, "secret", keeps its value
+out of every listing. Units stand last in the names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """The engine's settings."""
+
+    claude_binary_path: Annotated[
+        Path | None, "The `claude` to run. Default: the bundled one, then the usual places."
+    ] = None
+    anthropic_api_key: Annotated[str | None, "API key that the CLI uses.", "secret"] = field(default=None, repr=False)
+    anthropic_auth_token: Annotated[str | None, "Bearer token that the CLI uses.", "secret"] = field(
+        default=None, repr=False
+    )
+    claude_code_oauth_token: Annotated[str | None, "Token of `claude setup-token`.", "secret"] = field(
+        default=None, repr=False
+    )
+    anthropic_base_url: Annotated[str | None, "Where the CLI finds the model's API. Default: the CLI's own."] = None
+    # The CLI itself never gives up on a silent upstream.
+    silence_s: Annotated[float, "A turn in which nothing happens for so many seconds is ended."] = 120.0
+    # A cold start takes 0.3 s; a loaded machine gets a hundred times that before the process counts as broken.
+    start_s: Annotated[float, "A CLI that has not answered for so many seconds after its start is given up."] = 30.0
+    # Longer than the silence limit, so that ours is the one to act and to explain.
+    api_timeout_s: Annotated[float, "How long the CLI waits for the first byte of the model's API."] = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How the CLI may speak to the model: at most one of these. Kept out of every representation."""
+
+    api_key: str | None = field(default=None, repr=False)
+    auth_token: str | None = field(default=None, repr=False)
+    oauth_token: str | None = field(default=None, repr=False)
+    login_directory: Path | None = None
+
+    @property
+    def source(self) -> str | None:
+        """Which one it is, by name; None when there is none."""
+        if self.api_key:
+            return "ANTHROPIC_API_KEY"
+        if self.auth_token:
+            return "ANTHROPIC_AUTH_TOKEN"
+        if self.oauth_token:
+            return "CLAUDE_CODE_OAUTH_TOKEN"
+        return "claude login" if self.login_directory else None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the engine stands on, on this machine: a binary, credentials, and a directory for its processes."""
+
+    binary: Path
+    credentials: Credentials
+    run_directory: Path

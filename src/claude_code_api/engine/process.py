@@ -1,0 +1,314 @@
+"""One live CLI: one owner task, one turn at a time, one way to end.
+
+    spawning → ready → running → draining → ready        any → dead
+
+The owner task alone reads the CLI's output; every write is one whole line, made in one call. A turn begins with a
+uuid of ours and is over at the `result` that carries it: results of others are counted and dropped. A reader that
+leaves early has its turn interrupted, and the process is `draining` until that very result has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Protocol
+
+import structlog
+
+from claude_code_api.engine import protocol
+from claude_code_api.engine.child import Child
+from claude_code_api.engine.failures import engine_died, upstream_silent
+from claude_code_api.engine.mailbox import Mailbox
+from claude_code_api.engine.translate import Translator
+from claude_code_api.turn.events import Failed, TurnEvent
+from claude_code_api.turn.request import JsonObject
+
+_log = structlog.get_logger("claude_code_api.engine")
+
+# An interrupted turn ends within 30 ms; after this long the process is stuck and is ended instead.
+DRAIN_S: Final = 2.0
+# Control requests are answered in 1 to 50 ms.
+CONTROL_S: Final = 10.0
+
+
+class ProcessState(Enum):
+    """Where a process stands."""
+
+    SPAWNING = "spawning"
+    READY = "ready"
+    RUNNING = "running"
+    DRAINING = "draining"
+    DEAD = "dead"
+
+
+class ProcessDeadError(Exception):
+    """The process ended before it could answer; the text says what is known."""
+
+
+class ControlRefusedError(Exception):
+    """The CLI refused a control request."""
+
+
+class AskAnswerer(Protocol):
+    """Answers the CLI's own control requests (its calls of client tools, its questions about permissions)."""
+
+    def __call__(self, ask: protocol.ControlAsk) -> bytes:
+        """Return the line to answer with."""
+        ...
+
+
+def refuse_every_ask(ask: protocol.ControlAsk) -> bytes:
+    """A chat process has nothing to ask for."""
+    return protocol.control_refusal_line(ask.request_id, f"{ask.subtype} is not served here")
+
+
+@dataclass(slots=True)
+class RunningTurn:
+    """The turn that the process is busy with."""
+
+    uuid: str
+    translator: Translator
+    mailbox: Mailbox
+    finished: asyncio.Event
+    interrupted: bool = False
+
+    def push(self, event: TurnEvent) -> None:
+        """Pass one event to the reader."""
+        self.mailbox.offer(event)
+
+    def fail(self, failed: Failed) -> None:
+        """End it for the reader, unless it has ended."""
+        for event in self.translator.fail(failed):
+            self.push(event)
+        self.mailbox.close()
+
+
+class CliProcess:
+    """Owns one CLI. Not made by hand: see `start`."""
+
+    def __init__(self, child: Child, *, silence_s: float, answer_ask: AskAnswerer = refuse_every_ask) -> None:
+        """Take over a child that was just spawned."""
+        self.state = ProcessState.SPAWNING
+        self.turns = 0
+        self.unread: dict[str, int] = {}
+        self._child = child
+        self._silence_s = silence_s
+        self._answer_ask = answer_ask
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, asyncio.Future[protocol.ControlAnswer]] = {}
+        self._turn: RunningTurn | None = None
+        self._last_frame_s = 0.0
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._owner = asyncio.create_task(self._own(), name=f"owner of cli {child.pid}")
+
+    @property
+    def pid(self) -> int:
+        """The warden's process id."""
+        return self._child.pid
+
+    # Talking to it
+
+    async def initialize(self, system_prompt: str | None, *, within_s: float) -> dict[str, Any]:
+        """Shake hands; the answer says what this CLI offers. An empty prompt is not the same as none given."""
+        parts = [system_prompt] if system_prompt else []
+        body: JsonObject = {"subtype": "initialize", "hooks": None, "systemPrompt": parts}
+        answer = await self.control(body, within_s=within_s)
+        self.state = ProcessState.READY
+        return answer
+
+    async def control(self, body: JsonObject, *, within_s: float = CONTROL_S) -> dict[str, Any]:
+        """Send one control request and wait for its answer."""
+        (answer,) = await self.controls([body], within_s=within_s)
+        return answer
+
+    async def controls(self, bodies: list[JsonObject], *, within_s: float = CONTROL_S) -> list[dict[str, Any]]:
+        """Send several at once: they are carried out in order, and cost one wake-up."""
+        futures = [self._ask(body) for body in bodies]
+        try:
+            async with asyncio.timeout(within_s):
+                answers = [await future for _, future in futures]
+        except TimeoutError as error:
+            msg = f"no answer to {bodies[0].get('subtype')} within {within_s:g} s"
+            raise ProcessDeadError(msg) from error
+        finally:
+            for request_id, _ in futures:
+                self._waiting.pop(request_id, None)
+        for body, answer in zip(bodies, answers, strict=True):
+            if not answer.ok:
+                msg = f"{body.get('subtype')}: {answer.error}"
+                raise ControlRefusedError(msg)
+        return [dict(answer.body) for answer in answers]
+
+    def _ask(self, body: JsonObject) -> tuple[str, asyncio.Future[protocol.ControlAnswer]]:
+        if self.state is ProcessState.DEAD:
+            raise ProcessDeadError(self._child.last_words())
+        request_id = f"g{next(self._numbers)}"
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = future
+        self._child.write(protocol.control_line(request_id, body))
+        return request_id, future
+
+    # Turns
+
+    async def begin(self, translator: Translator, uuid: str, line: bytes) -> RunningTurn:
+        """Hand over a user message; its events come out of the turn's mailbox."""
+        if self.state is not ProcessState.READY:
+            msg = f"a turn was begun while {self.state.value}"
+            raise ProcessDeadError(msg)
+        turn = RunningTurn(uuid, translator, Mailbox(), asyncio.Event())
+        self._turn, self.state = turn, ProcessState.RUNNING
+        self.turns += 1
+        self._watch_silence()
+        self._child.write(line)
+        await self._child.drain()
+        return turn
+
+    async def end(self, turn: RunningTurn) -> bool:
+        """The reader is done with its turn: come back to `ready`, by interrupting if need be. False: it is dead."""
+        turn.mailbox.close()
+        if not turn.finished.is_set():
+            self._interrupt(turn)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await turn.finished.wait()
+        return self.state is ProcessState.READY
+
+    def interrupt(self, turn: RunningTurn) -> None:
+        """Ask the CLI to end the turn; its reader still gets the end of it."""
+        if not turn.finished.is_set():
+            self._interrupt(turn)
+
+    def _interrupt(self, turn: RunningTurn) -> None:
+        if turn.interrupted or self.state is ProcessState.DEAD:
+            return
+        turn.interrupted = True
+        self.state = ProcessState.DRAINING
+        request_id, future = self._ask({"subtype": "interrupt", "cancel_queued": True})
+        future.add_done_callback(lambda _: self._waiting.pop(request_id, None))
+        asyncio.get_running_loop().call_later(DRAIN_S, self._give_up_on, turn)
+
+    def _give_up_on(self, turn: RunningTurn) -> None:
+        if not turn.finished.is_set():
+            _log.warning("cli_stuck", pid=self.pid, reason="no result after an interrupt")
+            self._child.kill_all()
+
+    # Silence
+
+    def _watch_silence(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._last_frame_s = loop.time()
+        self._watchdog = loop.call_later(self._silence_s, self._check_silence)
+
+    def _check_silence(self) -> None:
+        turn = self._turn
+        if turn is None or turn.finished.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        due_s = self._last_frame_s + self._silence_s
+        if loop.time() < due_s or turn.mailbox.full:
+            # A reader that does not keep up is not the model's silence.
+            self._watchdog = loop.call_at(max(due_s, loop.time() + 1), self._check_silence)
+            return
+        turn.fail(upstream_silent(self._silence_s))
+        self._interrupt(turn)
+
+    # The owner
+
+    async def _own(self) -> None:
+        splitter = protocol.LineSplitter()
+        reason = ""
+        try:
+            while chunk := await self._child.read():
+                self._last_frame_s = asyncio.get_running_loop().time()
+                for line in splitter.feed(chunk):
+                    self._take(protocol.parse_line(line))
+                if self._turn is not None:
+                    await self._turn.mailbox.wait_for_room()
+            reason = await self._child.farewell()
+        except protocol.BrokenLineError as error:
+            reason = str(error)
+            self._child.kill_all()
+        finally:
+            self._die(reason)
+
+    def _die(self, reason: str) -> None:
+        self.state = ProcessState.DEAD
+        words = reason or self._child.last_words()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(ProcessDeadError(words))
+        turn = self._turn
+        if turn is not None:
+            turn.fail(engine_died(words))
+            self._finish(turn)
+
+    def _take(self, frame: protocol.Frame) -> None:
+        match frame:
+            case protocol.StreamFrame():
+                self._take_stream(frame)
+            case protocol.ResultFrame():
+                self._take_result(frame)
+            case protocol.SyntheticFrame():
+                if self._turn is not None:
+                    self._turn.translator.synthetic(frame)
+            case protocol.ControlAnswer():
+                future = self._waiting.get(frame.request_id)
+                if future is not None and not future.done():
+                    future.set_result(frame)
+            case protocol.ControlAsk():
+                self._child.write(self._answer_ask(frame))
+            case protocol.LifecycleFrame() | protocol.RetryFrame() | protocol.ControlCancel():
+                pass
+            case protocol.OtherFrame():
+                self._count(f"{frame.type}/{frame.subtype}")
+
+    def _take_stream(self, frame: protocol.StreamFrame) -> None:
+        turn = self._turn
+        if turn is None or not self._is_of(turn, frame):
+            self._count("stream_event/foreign")
+            return
+        push = turn.mailbox.offer
+        for event in turn.translator.stream(frame):
+            push(event)
+        if turn.translator.over:
+            turn.mailbox.close()
+        if turn.translator.cut_short:
+            self._interrupt(turn)
+
+    def _is_of(self, turn: RunningTurn, frame: protocol.StreamFrame) -> bool:
+        # Deltas carry only the upstream's message id; with one turn at a time it is enough to check the starts.
+        return frame.parent_tool_id is None and (not frame.user_uuids or turn.uuid in frame.user_uuids)
+
+    def _take_result(self, frame: protocol.ResultFrame) -> None:
+        turn = self._turn
+        if turn is None or turn.uuid not in frame.user_uuids:
+            self._count("result/foreign")
+            return
+        for event in turn.translator.result(frame):
+            turn.push(event)
+        self._finish(turn)
+
+    def _finish(self, turn: RunningTurn) -> None:
+        self._turn = None
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        if self.state is not ProcessState.DEAD:
+            self.state = ProcessState.READY
+        turn.mailbox.close()
+        turn.finished.set()
+
+    def _count(self, what: str) -> None:
+        self.unread[what] = self.unread.get(what, 0) + 1
+
+    # The end
+
+    async def stop(self) -> None:
+        """End it, kindly first. Afterwards neither it nor anything that it started is alive."""
+        turn = self._turn
+        if turn is not None:
+            await self.end(turn)
+        await self._child.stop()
+        await self._owner

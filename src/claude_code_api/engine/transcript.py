@@ -1,0 +1,69 @@
+"""Messages ↔ the blocks and transcript entries that the CLI reads. Pure; ids are given, never made.
+
+A transcript needs no more than these fields: what the CLI reads from it reaches the model unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from claude_code_api.turn.request import (
+    Block,
+    Json,
+    JsonObject,
+    Message,
+    OpaqueBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
+
+# The CLI wants a time in every entry and shows it to nobody.
+_TIMESTAMP = "2026-01-01T00:00:00.000Z"
+
+
+def block_json(block: Block) -> JsonObject:
+    """Write a block as the model's API reads it."""
+    match block:
+        case TextBlock():
+            return {"type": "text", "text": block.text, **block.extra}
+        case ThinkingBlock():
+            return {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
+        case ToolUseBlock():
+            return {"type": "tool_use", "id": block.id, "name": block.name, "input": block.arguments, **block.extra}
+        case ToolResultBlock():
+            return _tool_result_json(block)
+        case OpaqueBlock():
+            return block.body
+
+
+def _tool_result_json(block: ToolResultBlock) -> JsonObject:
+    content: Json = block.content if isinstance(block.content, str) else blocks_json(block.content)
+    failed: JsonObject = {"is_error": True} if block.is_error else {}
+    return {"type": "tool_result", "tool_use_id": block.tool_use_id, "content": content, **failed, **block.extra}
+
+
+def blocks_json(blocks: Iterable[Block]) -> list[JsonObject]:
+    """Write several blocks, in order."""
+    return [block_json(block) for block in blocks]
+
+
+def transcript_lines(messages: Sequence[Message], uuids: Sequence[str], session_id: str) -> bytes:
+    """Write a conversation as a transcript that the CLI can resume from; `uuids` name its entries, in order."""
+    lines = []
+    parent: str | None = None
+    for message, uuid in zip(messages, uuids, strict=True):
+        entry = {
+            "type": message.role,
+            "uuid": uuid,
+            "parentUuid": parent,
+            "sessionId": session_id,
+            "timestamp": _TIMESTAMP,
+            "message": {"role": message.role, "content": blocks_json(message.blocks)},
+        }
+        lines.append(orjson.dumps(entry) + b"\n")
+        parent = uuid
+    return b"".join(lines)

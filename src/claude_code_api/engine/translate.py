@@ -1,0 +1,226 @@
+"""The frames of one turn → `TurnEvent`s. Pure: one `Translator` a turn, fed in order, asked for nothing else.
+
+Text, stop reason and tokens come from the upstream's own events; the CLI's `result` says that the turn is over, what
+it cost, or why it failed. A stop reason that is missing is a failure in disguise, never a `stop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from claude_code_api.engine.failures import failure_of, upstream_broke
+from claude_code_api.engine.protocol import ResultFrame, StreamFrame, SyntheticFrame
+from claude_code_api.turn.events import (
+    Ended,
+    EndReason,
+    Failed,
+    PartDelta,
+    PartEnded,
+    PartKind,
+    PartStarted,
+    Started,
+    TurnEvent,
+    Usage,
+)
+
+_REASONS: Final = {
+    "end_turn": EndReason.STOP,
+    "pause_turn": EndReason.STOP,
+    "max_tokens": EndReason.LENGTH,
+    "model_context_window_exceeded": EndReason.LENGTH,
+    "stop_sequence": EndReason.STOP_SEQUENCE,
+    "tool_use": EndReason.TOOL_USE,
+    "refusal": EndReason.REFUSAL,
+}
+_PARTS: Final = {"text": PartKind.TEXT, "thinking": PartKind.THINKING, "tool_use": PartKind.TOOL}
+_DELTAS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+
+
+class Translator:
+    """Follows one turn of a chat lane: one upstream message, one answer.
+
+    `cut_short` turns true when the CLI would go on by itself (it asks again after `max_tokens`): the owner of the
+    process then has to interrupt it. `unread` counts what the gateway has no word for.
+    """
+
+    __slots__ = (
+        "_created_s",
+        "_ended",
+        "_error_word",
+        "_messages",
+        "_model",
+        "_open",
+        "_parts",
+        "_signature",
+        "_started",
+        "_tokens",
+        "_turn_id",
+        "cut_short",
+        "over",
+        "unread",
+    )
+
+    def __init__(self, turn_id: str, created_s: int) -> None:
+        """Ids and time come from outside."""
+        self._turn_id, self._created_s = turn_id, created_s
+        self._model = ""
+        self._messages = 0
+        self._parts = 0
+        self._open: PartStarted | None = None
+        self._signature = ""
+        self._started = False
+        self._tokens: dict[str, Any] = {}
+        self._ended: Ended | None = None
+        self._error_word = ""
+        self.cut_short = False
+        self.over = False
+        self.unread = 0
+
+    def stream(self, frame: StreamFrame) -> Iterator[TurnEvent]:
+        """Translate one upstream event."""
+        event = frame.event
+        if self.cut_short:
+            # Whatever the CLI asks for after that is nobody's.
+            self.unread += 1
+            return
+        match event.get("type"):
+            case "content_block_delta":
+                yield from self._delta(event.get("delta") or {})
+            case "message_start":
+                yield from self._message_start(event.get("message") or {})
+            case "content_block_start":
+                yield from self._block_start(event.get("content_block") or {})
+            case "content_block_stop":
+                yield from self._block_stop()
+            case "message_delta":
+                yield from self._message_delta(event)
+            case "message_stop" | "ping":
+                pass
+            case _:
+                self.unread += 1
+
+    def _message_start(self, message: Mapping[str, Any]) -> Iterator[TurnEvent]:
+        self._messages += 1
+        if self.over:
+            return
+        if self._messages > 1:
+            # Nobody asked twice: the CLI went on by itself, and what follows is not the answer that was begun.
+            self.cut_short = True
+            yield from self.fail(upstream_broke("the upstream was asked a second time within one turn"))
+            return
+        self._add_tokens(message.get("usage"))
+        self._model = str(message.get("model") or "")
+        self._started = True
+        yield Started(self._turn_id, self._model, self._created_s)
+
+    def _block_start(self, block: Mapping[str, Any]) -> Iterator[TurnEvent]:
+        kind = _PARTS.get(str(block.get("type")))
+        if kind is None or self.over or not self._started:
+            self.unread += 1
+            return
+        opened = PartStarted(self._parts, kind, str(block.get("id") or ""), str(block.get("name") or ""))
+        if kind is not PartKind.TOOL:
+            opened = PartStarted(self._parts, kind)
+        self._open, self._signature = opened, ""
+        self._parts += 1
+        yield opened
+
+    def _delta(self, delta: Mapping[str, Any]) -> Iterator[TurnEvent]:
+        opened = self._open
+        kind = delta.get("type")
+        if opened is None or self.over:
+            self.unread += 1
+            return
+        if kind == "signature_delta":
+            self._signature += str(delta.get("signature") or "")
+            return
+        field = _DELTAS.get(str(kind))
+        if field is None:
+            self.unread += 1
+            return
+        text = delta.get(field)
+        if text:
+            yield PartDelta(opened.index, text)
+
+    def _block_stop(self) -> Iterator[TurnEvent]:
+        opened, self._open = self._open, None
+        if opened is not None and not self.over:
+            yield PartEnded(opened.index, self._signature)
+
+    def _message_delta(self, event: Mapping[str, Any]) -> Iterator[TurnEvent]:
+        self._add_tokens(event.get("usage"))
+        delta = event.get("delta") or {}
+        reason = delta.get("stop_reason")
+        if reason is None or self.over:
+            return
+        known = _REASONS.get(str(reason))
+        if known is None:
+            yield from self.fail(upstream_broke(f"unknown stop reason {reason!r}"))
+            return
+        sequence = delta.get("stop_sequence")
+        self._ended = Ended(known, str(sequence) if sequence and known is EndReason.STOP_SEQUENCE else None)
+        self.cut_short = known is EndReason.LENGTH
+
+    def _add_tokens(self, usage: object) -> None:
+        # The later event's figures are totals: they replace the earlier ones, field by field.
+        if isinstance(usage, dict):
+            self._tokens.update({key: value for key, value in usage.items() if value is not None})
+
+    def synthetic(self, frame: SyntheticFrame) -> None:
+        """Remember the CLI's own word for the failure that its result is going to report."""
+        self._error_word = frame.error
+
+    def result(self, frame: ResultFrame) -> Iterator[TurnEvent]:
+        """End the turn as the CLI says it ended."""
+        if self.over:
+            return
+        body = frame.body
+        # A refusal is reported as an error although the model gave a true reason; an interrupt of ours after a
+        # `max_tokens` stop as well.
+        told = self._ended is not None and (self.cut_short or self._ended.reason is EndReason.REFUSAL)
+        if (body.get("is_error") or body.get("subtype") != "success") and not told:
+            yield from self.fail(failure_of(body, self._error_word))
+        elif self._ended is None or not self._started:
+            yield from self.fail(upstream_broke("the turn ended without a stop reason"))
+        else:
+            yield self._usage(_cost_usd(body))
+            yield from self._close(self._ended)
+
+    def fail(self, failed: Failed) -> Iterator[TurnEvent]:
+        """End the turn with an error, unless it is over."""
+        if self.over:
+            return
+        if self._tokens and self._open is None and self._started:
+            yield self._usage(None)
+        yield from self._close(failed)
+
+    def _close(self, last: Ended | Failed) -> Iterator[TurnEvent]:
+        self.over = True
+        yield last
+
+    def _usage(self, cost_usd: float | None) -> Usage:
+        details = self._tokens.get("output_tokens_details")
+        return Usage(
+            input_tokens=_count(self._tokens, "input_tokens"),
+            output_tokens=_count(self._tokens, "output_tokens"),
+            cache_read_tokens=_count(self._tokens, "cache_read_input_tokens"),
+            cache_creation_tokens=_count(self._tokens, "cache_creation_input_tokens"),
+            reasoning_tokens=_count(details, "thinking_tokens") if isinstance(details, dict) else 0,
+            cost_usd=cost_usd,
+        )
+
+
+def _count(tokens: Mapping[str, Any], key: str) -> int:
+    value = tokens.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _cost_usd(body: Mapping[str, Any]) -> float | None:
+    """The price of this turn alone: `total_cost_usd` is the whole process's."""
+    by_model = body.get("model_usage_since_last_result")
+    if not isinstance(by_model, dict):
+        return None
+    costs = [entry.get("costUSD") for entry in by_model.values() if isinstance(entry, dict)]
+    known = [float(cost) for cost in costs if isinstance(cost, (int, float))]
+    return sum(known) if known else None

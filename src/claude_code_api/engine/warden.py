@@ -1,0 +1,153 @@
+"""The process between the gateway and one CLI: it ends the CLI with everything that the CLI ever started.
+
+Run as a script by path, with the standard library alone: `python -I -S warden.py <lifeline fd> -- <command…>`. It
+imports nothing of the gateway's and is imported by nobody.
+
+The lifeline is the reading end of a pipe whose writing end only the gateway holds. When it closes, because the
+gateway let go of it or because the gateway is dead, however it died, everything below the warden is killed. On Linux
+the warden is the "child subreaper", so that a tool which left its session and its parent is still found below it. If
+the warden itself is killed, the kernel kills the CLI (parent-death signal).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+from typing import NoReturn
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+COULD_NOT_START = 127
+SIGNALLED = 128
+ON_LINUX = sys.platform == "linux"
+
+
+def _prctl(option: int, value: int) -> None:
+    if ON_LINUX:
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _start(command: list[str], lifeline: int) -> int:
+    """Fork and become the command in the child; returns its pid in the parent."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.close(lifeline)
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.execv(command[0], command)  # noqa: S606 - no shell is what is wanted
+    except OSError as error:
+        os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())
+    os._exit(COULD_NOT_START)
+
+
+def _parents() -> dict[int, int]:
+    """Every process of the machine with its parent."""
+    found = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib costs 10 ms of every start
+        if not name.isdigit():
+            continue
+        # A process may end while it is being looked at.
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - as above
+                # The command name is in brackets and may hold anything, so count from its end.
+                fields = file.read().rpartition(b")")[2].split()
+            found[int(name)] = int(fields[1])
+    return found
+
+
+def _descendants() -> set[int]:
+    parents = _parents()
+    mine = {os.getpid()}
+    grown = True
+    while grown:
+        below = {pid for pid, parent in parents.items() if parent in mine} | mine
+        grown = len(below) > len(mine)
+        mine = below
+    return mine - {os.getpid()}
+
+
+def _kill_all(child: int) -> None:
+    """Kill until nothing is left: a process that forks while it is being killed is found in the next round."""
+    while True:
+        targets = _descendants() if ON_LINUX else {child}
+        for pid in targets:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, 0)[0]:
+                if _nothing_waits():
+                    break
+        except ChildProcessError:
+            return
+
+
+def _nothing_waits() -> bool:
+    return os.waitpid(-1, os.WNOHANG)[0] == 0
+
+
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else SIGNALLED - code
+
+
+def _reap(child: int) -> int | None:
+    """Collect what ended; the child's status once it has ended."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == child:
+                return status
+            if pid == 0:
+                break
+    return None
+
+
+def _watch(child: int, lifeline: int, wakeup: int) -> int:
+    """Wait for the child's end or the lifeline's; whichever comes, leave nothing behind."""
+    waiting = select.poll()
+    waiting.register(lifeline, select.POLLIN | select.POLLHUP)
+    waiting.register(wakeup, select.POLLIN)
+    while True:
+        ready = {fd for fd, _ in waiting.poll()}
+        if lifeline in ready:
+            _kill_all(child)
+            return SIGNALLED + signal.SIGKILL
+        for number in os.read(wakeup, 512):
+            if number != signal.SIGCHLD:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, number)
+        status = _reap(child)
+        if status is not None:
+            _kill_all(child)
+            return _exit_code(status)
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Start the command and stay until it and all that it started are gone."""
+    lifeline, command = int(arguments[0]), arguments[2:]
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    wakeup, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    child = _start(command, lifeline)
+    # The gateway has to see the end of the CLI's output when the CLI closes it, not when the warden ends.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    sys.exit(_watch(child, lifeline, wakeup))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,138 @@
+"""Which models there are, and which one a name stands for.
+
+The list is the union of what the installed CLI offers and of a table of well-known ids. What is not known of a model
+(its context, its price) is None: nothing is made up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from claude_code_api.flow.options import FlowOptions, UnknownModel
+from claude_code_api.flow.ports import EngineOffer, OfferedModel
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model. `value` is what the CLI takes for it; prices are US dollars per million tokens."""
+
+    id: str
+    name: str
+    value: str
+    created_s: int
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    input_usd: float | None = None
+    output_usd: float | None = None
+    effort_levels: tuple[str, ...] = ()
+    thinking: bool | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a name came to; `fell_back` when nobody knew it."""
+
+    value: str
+    fell_back: bool
+
+
+_CONTEXT: Final = 200_000
+
+
+def _known(id_: str, name: str, created_s: int, output: int, prices: tuple[float, float]) -> Model:
+    thinking = "3-5" not in id_
+    return Model(id_, name, id_, created_s, _CONTEXT, output, prices[0], prices[1], thinking=thinking)
+
+
+# The days on which they came out, as Unix time at midnight UTC.
+TABLE: Final = (
+    _known("claude-opus-4-1-20250805", "Opus 4.1", 1754352000, 32_000, (15, 75)),
+    _known("claude-opus-4-20250514", "Opus 4", 1747180800, 32_000, (15, 75)),
+    _known("claude-sonnet-4-20250514", "Sonnet 4", 1747180800, 64_000, (3, 15)),
+    _known("claude-3-7-sonnet-20250219", "Sonnet 3.7", 1739923200, 64_000, (3, 15)),
+    _known("claude-3-5-sonnet-20241022", "Sonnet 3.5", 1729555200, 8_192, (3, 15)),
+    _known("claude-3-5-haiku-20241022", "Haiku 3.5", 1729555200, 8_192, (0.80, 4)),
+)
+# The CLI tells no dates; clients want one.
+UNDATED_S: Final = 1735689600
+# "Opus 5.5 · Best for everyday, complex tasks · $4/$20 per Mtok": the CLI tells prices in its description alone.
+_PRICES: Final = re.compile(r"\$(\d+(?:\.\d+)?)/\$(\d+(?:\.\d+)?) per Mtok")
+
+
+class Catalogue:
+    """Answers for every model name."""
+
+    def __init__(self, options: FlowOptions, offer: Callable[[], Awaitable[EngineOffer]]) -> None:
+        """Take the aliases and the policy from the options; the CLI is asked when the list is wanted."""
+        self._options = options
+        self._offer = offer
+
+    async def models(self) -> tuple[Model, ...]:
+        """List every model once, the CLI's own first."""
+        offered = (await self._offer()).models
+        return _with_aliases(_union(offered), offered, self._options.model_aliases.items())
+
+    async def find(self, name: str) -> Model | None:
+        """Look a model up by its id or by an alias."""
+        models = await self.models()
+        return next((model for model in models if name == model.id or name in model.aliases), None)
+
+    async def resolve(self, name: str) -> Resolved:
+        """Say which name the CLI is to be started with. An unknown one falls back, or is refused."""
+        found = await self.find(name)
+        if found is not None:
+            return Resolved(found.value, fell_back=False)
+        if self._options.unknown_model is UnknownModel.REFUSE:
+            raise _unknown(name)
+        fallback = await self.find(self._options.default_model)
+        return Resolved(fallback.value if fallback else self._options.default_model, fell_back=True)
+
+
+def _union(offered: Iterable[OfferedModel]) -> list[Model]:
+    by_id: dict[str, Model] = {}
+    table = {model.id: model for model in TABLE}
+    for entry in offered:
+        if entry.resolved and entry.resolved not in by_id:
+            by_id[entry.resolved] = table.get(entry.resolved) or _from_offer(entry)
+    for model in TABLE:
+        by_id.setdefault(model.id, model)
+    return list(by_id.values())
+
+
+def _from_offer(entry: OfferedModel) -> Model:
+    prices = _PRICES.search(entry.description)
+    name = entry.description.partition(" · ")[0] or entry.title
+    return Model(
+        id=entry.resolved,
+        name=name.removeprefix("Use the default model (currently ").removesuffix(")"),
+        value=entry.resolved,
+        created_s=UNDATED_S,
+        input_usd=float(prices[1]) if prices else None,
+        output_usd=float(prices[2]) if prices else None,
+        effort_levels=entry.effort_levels,
+        thinking=True if entry.effort_levels else None,
+    )
+
+
+def _with_aliases(
+    models: list[Model], offered: Iterable[OfferedModel], aliases: Iterable[tuple[str, str]]
+) -> tuple[Model, ...]:
+    names: dict[str, list[str]] = {model.id: [] for model in models}
+    stands_for = {entry.value: entry.resolved for entry in offered if entry.value != entry.resolved}
+    for value, id_ in stands_for.items():
+        names[id_].append(value)
+    for alias, target in aliases:
+        id_ = stands_for.get(target, target)
+        if id_ in names and alias not in names:
+            names[id_].append(alias)
+    return tuple(replace(model, aliases=tuple(names[model.id])) for model in models)
+
+
+def _unknown(name: str) -> TurnRefusedError:
+    message = f"The model {name!r} does not exist; GET /v1/models lists the ones that do."
+    return TurnRefusedError(TurnError(ErrorKind.MODEL_NOT_FOUND, message, source="client", param="model"))

@@ -1,0 +1,61 @@
+"""What can be set about the running of turns, and about who may ask for them.
+
+In an Options class an annotation's first string is the setting's description; a second one, "secret", keeps its value
+out of every listing. Units stand last in the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Annotated
+
+
+class UnknownModel(Enum):
+    """What becomes of a model name that nobody knows."""
+
+    FALLBACK = "fallback"
+    REFUSE = "refuse"
+
+
+# Names that people's tools send by habit, and the names the CLI takes for them.
+DEFAULT_ALIASES = MappingProxyType(
+    {
+        "gpt-3.5-turbo": "sonnet",
+        "gpt-4": "opus",
+        "gpt-4-turbo": "sonnet",
+        "gpt-4o": "sonnet",
+        "gpt-4o-mini": "haiku",
+        "claude-sonnet": "sonnet",
+        "claude-opus": "opus",
+        "claude-haiku": "haiku",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowOptions:
+    """The settings of turns."""
+
+    # Each is a process of about 120 MB, and two cores start six to eight of them a second.
+    max_turns: Annotated[int, "Turns that run at once."] = 16
+    max_waiting: Annotated[int, "Requests that may wait for a turn; the next one gets 429."] = 64
+    wait_s: Annotated[float, "Seconds that a request waits for a turn before it gets 429."] = 30.0
+    turn_s: Annotated[float, "Seconds after which a turn is ended, whatever the model does."] = 1800.0
+    default_model: Annotated[str, "The model for names that nobody knows."] = "sonnet"
+    unknown_model: Annotated[UnknownModel, "fallback: use the default model and say so; refuse: answer 404."] = (
+        UnknownModel.FALLBACK
+    )
+    model_aliases: Annotated[Mapping[str, str], "Further names for models, as a JSON object."] = field(
+        default_factory=lambda: DEFAULT_ALIASES
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AccessOptions:
+    """The settings of access."""
+
+    require_auth: Annotated[bool, "Ask for a key. Can be switched off on a loopback address alone."] = True
+    keys: Annotated[tuple[str, ...], "Further keys, separated by commas.", "secret"] = field(default=(), repr=False)

@@ -1,0 +1,139 @@
+"""The one path of every turn: permit, plan, lease, stream, release.
+
+Whoever opens the context gets the events; leaving it, for whatever reason, is what ends the turn and gives everything
+back. Every event is checked against the order table and folded on its way through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+
+from claude_code_api.flow.admission import RETRY_AFTER_S, Admission
+from claude_code_api.flow.catalogue import Catalogue
+from claude_code_api.flow.options import FlowOptions
+from claude_code_api.flow.ports import Clock, Engine, Lease, Plan
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.events import Failed, TurnEvent
+from claude_code_api.turn.order import Order, OrderError
+from claude_code_api.turn.request import TurnRequest
+from claude_code_api.turn.result import Fold, TurnResult
+
+_log = structlog.get_logger("claude_code_api.flow")
+
+_DIED: Final = TurnError(ErrorKind.ENGINE_DIED, "The answer ended without an end.", source="engine")
+
+
+class RunningTurn:
+    """A turn on its way through: its events, checked, and what they come to."""
+
+    def __init__(self, plan: Plan, lease: Lease) -> None:
+        """Follow a lease."""
+        self.plan = plan
+        self._lease = lease
+        self._fold = Fold()
+        self._order = Order()
+        self._cause: TurnError | None = None
+
+    @property
+    def result(self) -> TurnResult:
+        """What the events came to so far."""
+        return self._fold.result()
+
+    def end_because(self, cause: TurnError) -> None:
+        """Interrupt it; its reader is told `cause`."""
+        if self._cause is None and not self._order.over:
+            self._cause = cause
+            self._lease.interrupt()
+
+    async def batches(self) -> AsyncIterator[Sequence[TurnEvent]]:
+        """Yield the events as they come. The last one is terminal, whatever the engine does."""
+        async for batch in self._lease.batches():
+            yield self._checked_batch(batch)
+            if self._order.over:
+                return
+        yield [self._checked(Failed(self._cause or _DIED))]
+
+    def _checked_batch(self, batch: Sequence[TurnEvent]) -> Sequence[TurnEvent]:
+        checked = []
+        for event in batch:
+            checked.append(self._checked(event))
+            if self._order.over:
+                break
+        return checked
+
+    def _checked(self, event: TurnEvent) -> TurnEvent:
+        if isinstance(event, Failed) and self._cause is not None:
+            event = Failed(self._cause)
+        try:
+            self._order.check(event)
+        except OrderError as error:
+            # A bug of the engine's; the client gets an end that is true, and the log the reason.
+            _log.error("turn_order_broken", turn_id=self.plan.turn_id, reason=str(error))
+            event = Failed(TurnError(ErrorKind.INTERNAL, "The gateway failed; the log says why.", str(error)))
+            self._order.check(event)
+        self._fold.push(event)
+        return event
+
+
+class TurnRunner:
+    """Runs turns. One for the whole gateway."""
+
+    def __init__(self, *, engine: Engine, catalogue: Catalogue, options: FlowOptions, clock: Clock) -> None:
+        """Take what a turn needs."""
+        self._engine, self._catalogue, self._options, self._clock = engine, catalogue, options, clock
+        self.admission = Admission(max_turns=options.max_turns, max_waiting=options.max_waiting, wait_s=options.wait_s)
+        self._running: set[RunningTurn] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.draining = False
+
+    @asynccontextmanager
+    async def run(self, request: TurnRequest) -> AsyncIterator[RunningTurn]:
+        """Run one turn for the length of the context. Raises `TurnRefusedError` where it cannot begin."""
+        if self.draining:
+            raise _shutting_down()
+        async with self.admission.permit():
+            plan = await self._plan(request)
+            async with self._engine.lease(plan) as lease:
+                turn = RunningTurn(plan, lease)
+                self._running.add(turn)
+                self._idle.clear()
+                too_long = asyncio.get_running_loop().call_later(self._options.turn_s, turn.end_because, self._too_long)
+                try:
+                    yield turn
+                finally:
+                    too_long.cancel()
+                    self._running.discard(turn)
+                    if not self._running:
+                        self._idle.set()
+
+    async def _plan(self, request: TurnRequest) -> Plan:
+        resolved = await self._catalogue.resolve(request.model)
+        return Plan(uuid.uuid4().hex, int(self._clock.now_s()), resolved.value, request)
+
+    @property
+    def _too_long(self) -> TurnError:
+        message = f"The turn took longer than {self._options.turn_s:g} seconds."
+        return TurnError(ErrorKind.UPSTREAM_TIMEOUT, message, source="gateway")
+
+    async def drain(self, patience_s: float) -> None:
+        """Take no new turns; wait for the running ones, then end those that are left with an error of their own."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._idle.wait()
+        except TimeoutError:
+            for turn in tuple(self._running):
+                turn.end_because(_shutting_down().error)
+            await self._idle.wait()
+
+
+def _shutting_down() -> TurnRefusedError:
+    message = "The gateway is shutting down; try again in a moment."
+    return TurnRefusedError(TurnError(ErrorKind.SHUTTING_DOWN, message, retry_after_s=RETRY_AFTER_S))

@@ -1,0 +1,63 @@
+"""The one border where an error becomes an HTTP answer, in the shape of the path's dialect."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from claude_code_api.dialects.dialect import Dialect
+from claude_code_api.dialects.openai_chat import OPENAI_CHAT
+from claude_code_api.http.record import record_of
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+
+# Which dialect answers on which path. A new dialect is one line here.
+DIALECTS: Final[dict[str, Dialect]] = {"/v1/chat/completions": OPENAI_CHAT}
+
+_BY_STATUS: Final = {
+    404: (ErrorKind.NOT_FOUND, "There is nothing at this path; `GET /` lists what there is."),
+    405: (ErrorKind.METHOD_NOT_ALLOWED, "This path does not take this method; `GET /` lists what there is."),
+}
+_INTERNAL: Final = "The gateway failed; the log line with this answer's x-request-id says why."
+
+
+def dialect_of(path: str) -> Dialect:
+    """Choose the dialect in which a path speaks, also of its errors."""
+    return DIALECTS.get(path.rstrip("/"), OPENAI_CHAT)
+
+
+def error_answer(scope: Scope, error: TurnError) -> Response:
+    """Answer with an error, and note it in the request's record."""
+    record = record_of(scope)
+    record.error_kind, record.error_detail = error.kind.value, error.detail or None
+    answer = dialect_of(scope["path"]).render_error(error)
+    return Response(
+        orjson.dumps(answer.body),
+        status_code=answer.status,
+        headers=dict(answer.headers),
+        media_type="application/json",
+    )
+
+
+async def on_refusal(request: Request, refusal: Exception) -> Response:
+    """Answer a `TurnRefusedError` that came up to the border."""
+    if not isinstance(refusal, TurnRefusedError):  # pragma: no cover - registered for this class alone
+        raise refusal
+    return error_answer(request.scope, refusal.error)
+
+
+async def on_status(request: Request, problem: Exception) -> Response:
+    """Answer what the router itself refuses."""
+    status = getattr(problem, "status_code", 500)
+    kind, message = _BY_STATUS.get(status, (ErrorKind.INVALID_REQUEST, "The request cannot be served."))
+    answer = error_answer(request.scope, TurnError(kind, message, source="client"))
+    answer.headers.update(getattr(problem, "headers", None) or {})
+    return answer
+
+
+async def on_bug(request: Request, bug: Exception) -> Response:
+    """Answer an exception that nobody foresaw: the client gets a reference, the log gets the reason."""
+    return error_answer(request.scope, TurnError(ErrorKind.INTERNAL, _INTERNAL, repr(bug)))

@@ -1,0 +1,61 @@
+"""What is known of one request by the time it is answered: the fields of the canonical log line, and no others.
+
+No prompt, no answer and no key has a field here, so none can be logged by accident.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from starlette.types import Scope
+
+from claude_code_api.turn.events import Usage
+
+_KEY: Final = "claude_code_api.record"
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request. Fields that stay None are left out of the line."""
+
+    request_id: str
+    method: str
+    path: str
+    status: int | None = None
+    key_name: str | None = None
+    dialect: str | None = None
+    model: str | None = None
+    claude_model: str | None = None
+    turn_id: str | None = None
+    outcome: str | None = None
+    error_kind: str | None = None
+    error_detail: str | None = None
+    first_token_ms: float | None = None
+    total_ms: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+    def add_usage(self, usage: Usage | None) -> None:
+        """Take over what the turn used."""
+        if usage is not None:
+            self.input_tokens, self.output_tokens = usage.all_input_tokens, usage.output_tokens
+            self.cost_usd = usage.cost_usd
+
+    def line(self) -> dict[str, object]:
+        """The fields that have a value."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def attach(scope: Scope, record: RequestRecord) -> None:
+    """Let the record travel with the request."""
+    scope[_KEY] = record
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    """Find the request's record."""
+    record = scope[_KEY]
+    if not isinstance(record, RequestRecord):  # pragma: no cover - request_log.py is always outermost
+        raise TypeError(_KEY)
+    return record

@@ -1,0 +1,196 @@
+"""The stand-in as an ASGI application: the routes of the Messages API and their bookkeeping.
+
+Knows the protocol of ASGI and the shapes of the API; leaves choosing to `choice` and waiting to
+`delivery`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, MutableMapping
+from http import HTTPStatus
+from time import monotonic
+from typing import Any, TypeAlias
+
+import orjson
+
+from claude_code_api.standin import playback, sse
+from claude_code_api.standin.choice import Repertoire
+from claude_code_api.standin.delivery import Delivery, Gates, Headers, Receive, Send
+from claude_code_api.standin.playback import Occasion, count_words
+from claude_code_api.standin.received import Ledger, Received
+from claude_code_api.standin.script import ERROR_TYPES, Answer, Body, Break
+
+Scope: TypeAlias = MutableMapping[str, Any]
+
+# Where the ASGI scope's `state` holds the server's end of the connection: a script can drop it, plain ASGI cannot.
+CONNECTION = "standin.connection"
+
+MODELS: Mapping[str, str] = {
+    "claude-opus-4-5": "Stand-in for Claude Opus 4.5",
+    "claude-sonnet-4-5": "Stand-in for Claude Sonnet 4.5",
+    "claude-haiku-4-5": "Stand-in for Claude Haiku 4.5",
+}
+
+
+class Application:
+    """Answers requests out of a repertoire and records them in a ledger."""
+
+    def __init__(self, repertoire: Repertoire, ledger: Ledger) -> None:
+        self.repertoire = repertoire
+        self.ledger = ledger
+        self.gates = Gates()
+        self._count = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"the stand-in serves http only, not {scope['type']}")
+        raw = await read_body(receive)
+        if raw is None:
+            return
+        self._count += 1
+        # The server cancels what is open when it stops; connections are lost by then and nobody waits for an answer.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._serve(scope, raw, receive, send)
+
+    async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
+        record = self.ledger.add(_record(scope, raw))
+        delivery = Delivery(record, self.ledger, self.gates, receive, send, scope["state"][CONNECTION].transport)
+        await delivery.run(self._answer(delivery, f"req_standin_{self._count:06d}", self._count))
+
+    async def _answer(self, delivery: Delivery, request_id: str, number: int) -> None:
+        record = delivery.record
+        headers: Headers = [(b"request-id", request_id.encode())]
+        payload: Mapping[str, object]
+        match (record.method, record.path):
+            case ("POST", "/v1/messages"):
+                if (problem := _problem(record.body)) is not None:
+                    self.ledger.answered(record, "built-in", record.index)
+                    await delivery.json(400, sse.error_body("invalid_request_error", problem, request_id), headers)
+                    return
+                answer, source, place = self.repertoire.choose(record.body, number)
+                self.ledger.answered(record, source, place)
+                await _speak(delivery, answer, request_id, number)
+                return
+            case ("POST", "/v1/messages/count_tokens") if isinstance(record.body, dict):
+                status, payload = 200, {"input_tokens": count_body(record.body)}
+            # Claude Code looks for /api/hello at its start unless non-essential traffic is switched off.
+            case ("GET" | "HEAD", "/" | "/api/hello"):
+                status, payload = 200, {"service": "stand-in of the Anthropic Messages API", "model": "none"}
+            case ("GET", "/v1/models"):
+                status, payload = 200, _model_list()
+            case ("GET", path) if path.removeprefix("/v1/models/") in MODELS:
+                status, payload = 200, _model(path.removeprefix("/v1/models/"))
+            case _:
+                problem = f"The stand-in has no {record.method} {record.path}"
+                status, payload = 404, sse.error_body("not_found_error", problem, request_id)
+        self.ledger.answered(record, "built-in", record.index)
+        await delivery.json(status, payload, headers)
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """Return the whole body, however large, or None when the client leaves while sending it."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _record(scope: Scope, raw: bytes) -> Received:
+    try:
+        body = orjson.loads(raw) if raw else None
+    except orjson.JSONDecodeError:
+        body = None
+    return Received(
+        index=0,
+        method=scope["method"],
+        path=scope["path"],
+        query=scope["query_string"].decode("latin-1"),
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        raw=raw,
+        body=body,
+        at_s=monotonic(),
+    )
+
+
+def _problem(body: object) -> str | None:
+    """Return what the real API would object to before any model sees the request."""
+    if not isinstance(body, dict):
+        return "The request body is not a JSON object"
+    if not isinstance(body.get("messages"), list) or not body["messages"]:
+        return "messages: at least one message is required"
+    if not isinstance(body.get("model"), str):
+        return "model: Field required"
+    return None
+
+
+async def _speak(delivery: Delivery, answer: Answer, request_id: str, number: int) -> None:
+    """Deliver a scripted or demo answer."""
+    if answer.hold is not None:
+        await delivery.wait(answer.hold)
+    headers: Headers = [(b"request-id", request_id.encode())]
+    headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    if answer.status != HTTPStatus.OK:
+        await delivery.json(answer.status, sse.error_body(answer.error_kind, answer.error_message, request_id), headers)
+        return
+    record = delivery.record
+    occasion = Occasion(
+        message_id=_message_id(record.raw, number),
+        request_id=request_id,
+        model=record.body["model"],
+        raw_body=record.raw,
+        input_tokens=count_body(record.body) if answer.usage is None else 0,
+    )
+    if record.body.get("stream"):
+        headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+        await delivery.stream(playback.stream(answer, occasion), headers)
+        return
+    for wait in playback.waits(answer):
+        if isinstance(wait, Break) and wait.kind == "error":
+            status = next((code for code, name in ERROR_TYPES.items() if name == wait.error_type), 500)
+            await delivery.json(status, sse.error_body(wait.error_type, wait.message, request_id), headers)
+            return
+        await delivery.wait(wait)
+    await delivery.json(200, playback.message(answer, occasion), headers)
+
+
+def _message_id(raw: bytes, number: int) -> str:
+    # Claude Code joins history entries of one message id, so ids must also differ between two runs of the stand-in.
+    return f"msg_{hashlib.sha1(raw, usedforsecurity=False).hexdigest()[:18]}{number:06d}"
+
+
+def count_body(body: Body) -> int:
+    """Count the words of everything in a request that a model would read."""
+    return sum(count_words(text) for key in ("system", "messages", "tools") for text in _texts(body.get(key)))
+
+
+# Words of the wire format, not of the conversation.
+_UNREAD = frozenset({"cache_control", "role", "type"})
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in _UNREAD:
+                yield from _texts(item)
+
+
+def _model(name: str) -> dict[str, str]:
+    return {"type": "model", "id": name, "display_name": MODELS[name], "created_at": "2026-01-01T00:00:00Z"}
+
+
+def _model_list() -> dict[str, Any]:
+    names = list(MODELS)
+    return {"data": [_model(name) for name in names], "has_more": False, "first_id": names[0], "last_id": names[-1]}

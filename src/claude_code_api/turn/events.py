@@ -1,0 +1,127 @@
+"""What an engine can say about a turn: the `TurnEvent` union.
+
+Ids and time travel in the events, so that an encoder needs neither a clock nor a random source. Their legal order
+stands in `order.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from claude_code_api.turn.errors import TurnError
+from claude_code_api.turn.request import JsonObject
+
+
+class PartKind(Enum):
+    """What a part of the answer is made of."""
+
+    TEXT = "text"
+    THINKING = "thinking"
+    TOOL = "tool"
+
+
+class EndReason(Enum):
+    """Why the model stopped, in its own words. A failure is not a reason: it is `Failed`."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_USE = "tool_use"
+    STOP_SEQUENCE = "stop_sequence"
+    REFUSAL = "refusal"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The model took the request. `model` is the one that really answers; `created_s` is Unix time."""
+
+    turn_id: str
+    model: str
+    created_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartStarted:
+    """A part opens. `tool_id` and `tool_name` go with TOOL alone."""
+
+    index: int
+    kind: PartKind
+    tool_id: str = ""
+    tool_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartDelta:
+    """More of the open part: text, thinking, or a piece of the call's arguments as JSON text."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartEnded:
+    """The open part is whole. A thinking part brings its signature."""
+
+    index: int
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolActivity:
+    """What one of the CLI's own tools did (never a client's function: that is a TOOL part)."""
+
+    tool_id: str
+    tool_name: str
+    phase: str
+    body: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalWanted:
+    """A tool call waits for a person."""
+
+    approval_id: str
+    tool_id: str
+    tool_name: str
+    arguments: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of this turn so far, as the model counted them; each `Usage` replaces the one before.
+
+    `input_tokens` are the ones neither read from nor written to the cache. `cost_usd` is None until it is known.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_creation_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float | None = None
+
+    @property
+    def all_input_tokens(self) -> int:
+        """Everything that the model read."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_creation_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The answer is whole. `stop_sequence` says which one matched, with STOP_SEQUENCE alone."""
+
+    reason: EndReason
+    stop_sequence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The turn ended without a whole answer."""
+
+    error: TurnError
+
+
+TurnEvent: TypeAlias = (
+    Started | PartStarted | PartDelta | PartEnded | ToolActivity | ApprovalWanted | Usage | Ended | Failed
+)

@@ -1,0 +1,164 @@
+"""What is asked of the model: one `TurnRequest`, in no dialect's words.
+
+Content is kept as blocks, because blocks are what reaches the model. The kinds that some room has to look into have a
+type of their own; every other kind travels as an `OpaqueBlock` and is never looked into. Text is carried, never edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+JsonObject: TypeAlias = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """Text, byte for byte. `extra` holds the fields beside it (cache_control, citations)."""
+
+    text: str
+    extra: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingBlock:
+    """The model's own reasoning; without its signature it cannot be sent back."""
+
+    thinking: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUseBlock:
+    """A call that the model made. `extra` as in `TextBlock`."""
+
+    id: str
+    name: str
+    arguments: JsonObject
+    extra: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultBlock:
+    """What the client's function answered to the call `tool_use_id`."""
+
+    tool_use_id: str
+    content: str | tuple[Block, ...]
+    is_error: bool = False
+    extra: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpaqueBlock:
+    """A block of any other kind (image, document, search_result, …), in the form in which the model gets it."""
+
+    body: JsonObject
+
+
+Block: TypeAlias = TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock | OpaqueBlock
+Role: TypeAlias = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of the conversation."""
+
+    role: Role
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTool:
+    """A function of the client's, under the client's own name and with its own schema."""
+
+    name: str
+    description: str | None
+    schema: JsonObject
+    strict: bool | None = None
+
+
+class ToolChoiceKind(Enum):
+    """How free the model is to call tools."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """The client's wish about tools; `name` goes with NAMED alone."""
+
+    kind: ToolChoiceKind = ToolChoiceKind.AUTO
+    name: str | None = None
+    parallel: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where the answer ends."""
+
+    max_output_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn; None leaves it to the model."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+
+
+class Effort(Enum):
+    """How hard the model should think."""
+
+    NONE = "none"
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    XHIGH = "xhigh"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The wish about thinking: an effort, a budget in tokens, or neither."""
+
+    effort: Effort | None = None
+    budget_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """The JSON schema that the answer has to satisfy."""
+
+    name: str
+    schema: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """Everything that a client asked for, and the names of what cannot be honoured."""
+
+    model: str
+    messages: tuple[Message, ...]
+    system: tuple[TextBlock, ...] = ()
+    tools: tuple[ClientTool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    limits: Limits = Limits()
+    sampling: Sampling = Sampling()
+    reasoning: Reasoning = Reasoning()
+    output_schema: OutputSchema | None = None
+    end_user: str | None = None
+    session_id: str | None = None
+    project_id: str | None = None
+    stream: bool = False
+    stream_usage: bool = False
+    ignored: tuple[str, ...] = ()
