@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install start start-dev start-prod demo test test-chat test-real bench lint clean kill fmt types imports golden docs build lock audit changelog
+.PHONY: help install start start-dev start-prod demo test test-chat test-real faults bench lint clean kill fmt types imports golden docs build lock audit changelog
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ test-chat: $(READY) ## Run the tests of the chat path
 
 test-real: $(READY) ## Run the bundled claude program against the stand-in
 	$(BIN)/python -m pytest tests/real_cli $(ARGS)
+
+faults: $(READY) ## Kill everything at random moments, for some minutes
+	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
 
 bench: $(READY) ## Measure ratios against the claude program
 	$(BIN)/python -m bench $(ARGS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
+import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 from typing_extensions import override
 
@@ -29,7 +32,7 @@ from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.options import AccessOptions, FlowOptions
 from claude_code_api.flow.ports import Engine
 from claude_code_api.flow.run_turn import TurnRunner
-from claude_code_api.http.errors import on_bug, on_refusal, on_status
+from claude_code_api.http.errors import on_bug, on_departure, on_refusal, on_status
 from claude_code_api.http.gate import Gate
 from claude_code_api.http.meta import Health, meta_routes
 from claude_code_api.http.models import model_routes
@@ -43,7 +46,11 @@ from claude_code_api.turn.errors import TurnRefusedError
 
 # After the drain every turn is over; what still holds a connection open then is cut.
 CLOSE_S: Final = 3
+# Between two requests on one connection.
+KEEP_ALIVE_S: Final = 30
 BACKLOG: Final = 2048
+# It is taken, or only for root.
+_PORT_ERRORS: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
 
 class StartError(Exception):
@@ -78,7 +85,7 @@ class Entrance:
         """The base URL for somebody on this machine."""
         host, port = self.listener.getsockname()[:2]
         if ipaddress.ip_address(host).is_unspecified:
-            host = "127.0.0.1"
+            host = "::1" if ":" in host else "127.0.0.1"
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -138,8 +145,9 @@ def _listen(options: HttpOptions) -> socket.socket:
     try:
         return socket.create_server((options.host, options.port), family=family, backlog=BACKLOG)
     except OSError as error:
+        advice = "another port with --port" if error.errno in _PORT_ERRORS else "an address of this machine with --host"
         reason = f"Cannot listen on {options.host}:{options.port}: {error.strerror}."
-        raise StartError(f"{reason} Choose another port with --port.") from error
+        raise StartError(f"{reason} Choose {advice}.") from error
 
 
 # What answers
@@ -175,6 +183,7 @@ def build(engine: Engine, access: Access, http: HttpOptions, flow: FlowOptions) 
     api.add_exception_handler(TurnRefusedError, on_refusal)
     api.add_exception_handler(HTTPException, on_status)
     api.add_exception_handler(RequestValidationError, on_status)
+    api.add_exception_handler(ClientDisconnect, on_departure)
     api.add_exception_handler(Exception, on_bug)
     gate = Gate(api, options=http, without_keys=access.open)
     return Gateway(RequestLog(gate, clock=clock), api, runner)
@@ -206,51 +215,78 @@ async def claude_engine(settings: Settings) -> AsyncIterator[ClaudeEngine]:
             await engine.close()
 
 
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """Say how HTTP is spoken."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        # Nobody is taken at the word of an X-Forwarded-For.
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=CLOSE_S,
+    )
+
+
 class _Server(uvicorn.Server):
     """Uvicorn, which lets the turns end before it closes the doors."""
 
-    def __init__(
-        self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]], listening: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, runner: TurnRunner, drain_s: float) -> None:
         super().__init__(config)
-        self._drain, self._listening = drain, listening
+        self._runner, self._drain_s = runner, drain_s
+        self.listening = asyncio.Event()
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._listening()
+        self.listening.set()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # The doors stay open meanwhile, to tell a balancer and new requests that this gateway is going.
-        await self._drain()
+        await self._runner.drain(self._drain_s)
         await super().shutdown(sockets)
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # The original raises the signal again once it is done, which would end the process before it has cleaned up.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._asked_to_end)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _asked_to_end(self) -> None:
+        if self.should_exit:
+            # Asked twice: somebody is waiting.
+            self._runner.hurry()
+        self.should_exit = True
 
 
 async def serve(settings: Settings, entrance: Entrance, listening: Callable[[], None]) -> None:
     """Serve until the process is asked to end; `listening` is called as soon as requests are taken."""
     async with claude_engine(settings) as engine:
         gateway = build(engine, entrance.access, settings.http, settings.flow)
-        config = uvicorn.Config(
-            gateway.app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=CLOSE_S,
-        )
-        server = _Server(config, lambda: gateway.runner.drain(settings.http.drain_s), listening)
+        server = _Server(server_config(gateway.app), gateway.runner, settings.http.drain_s)
         # The CLI is asked what it offers behind the open door, so that no client pays for it.
-        warm_up = asyncio.create_task(_ask_quietly(engine), name="first look at the cli")
+        warm_up = asyncio.create_task(_once_it_listens(server, engine, listening), name="first look at the cli")
         try:
             await server.serve(sockets=[entrance.listener])
         finally:
             warm_up.cancel()
 
 
-async def _ask_quietly(engine: Engine) -> None:
+async def _once_it_listens(server: _Server, engine: Engine, listening: Callable[[], None]) -> None:
+    await server.listening.wait()
+    listening()
     # What is wrong with the CLI is told by /health and by the first turn, with the reason.
     with suppress(TurnRefusedError):
         await engine.offer()

@@ -140,7 +140,7 @@ def _sources(flags: Mapping[str, object], config: Path | None) -> list[_Source]:
     given = {name: value for name, value in flags.items() if value is not None}
     _refuse_unknown(given, "flag", _hints())
     environment = dict(os.environ)
-    env_file = dict(dotenv_values(".env"))
+    env_file = _env_file()
     for values, origin in ((environment, "environment variable"), (env_file, "variable in .env")):
         known = [variable for name in _hints() for variable in variables_of(name)]
         ours = {key: value for key, value in values.items() if key.startswith(PREFIX) and key not in _THE_CLIS_OWN}
@@ -151,6 +151,14 @@ def _sources(flags: Mapping[str, object], config: Path | None) -> list[_Source]:
         _Source(".env", env_file, by_variable=True),
         *_toml(config or _path(environment.get(CONFIG_VARIABLE))),
     ]
+
+
+def _env_file() -> dict[str, str | None]:
+    try:
+        return dict(dotenv_values(".env"))
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"The file .env cannot be read: {error}"
+        raise SettingsError(msg) from error
 
 
 def _path(text: str | None) -> Path | None:
@@ -208,6 +216,11 @@ def _wrong(name: str, found: Mapping[str, tuple[object, str]], why: str) -> Sett
 
 def _prepared(value: object, hint: object, origin: str) -> object:
     """Bring a text into the form that the type wants: lists by commas, mappings as JSON."""
+    if isinstance(value, str) and Path in (hint, *get_args(hint)):
+        value = Path(value)
+    if isinstance(value, Path):
+        # The CLI runs in directories of its own, where a relative path would mean something else.
+        return value.expanduser().absolute()
     if not isinstance(value, str):
         return value
     base = getattr(hint, "__origin__", None)
@@ -219,7 +232,7 @@ def _prepared(value: object, hint: object, origin: str) -> object:
         except ValueError as error:
             msg = f"The value of {origin} has to be a JSON object: {error}"
             raise SettingsError(msg) from error
-    return Path(value).expanduser() if Path in (hint, *get_args(hint)) else value
+    return value
 
 
 def _as_text(value: object) -> str:

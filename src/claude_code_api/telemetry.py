@@ -73,10 +73,19 @@ def _json(value: object, **_: object) -> str:
 
 
 def _hide_secrets(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for name, value in line.items():
-        if isinstance(value, str) and any(prefix in value for prefix in _SECRET_PREFIXES):
-            line[name] = _HIDDEN
-    return line
+    return {name: _without_secrets(value) for name, value in line.items()}
+
+
+def _without_secrets(value: object) -> object:
+    match value:
+        case str():
+            return _HIDDEN if any(prefix in value for prefix in _SECRET_PREFIXES) else value
+        case dict():
+            return {name: _without_secrets(entry) for name, entry in value.items()}
+        case list() | tuple():
+            return [_without_secrets(entry) for entry in value]
+        case _:
+            return value
 
 
 class _ToStructlog(logging.Handler):
@@ -84,7 +93,9 @@ class _ToStructlog(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger(record.name).log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+        # structlog knows the five levels only; a library's own counts as the one below it.
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        structlog.get_logger(record.name).log(level, record.getMessage(), exc_info=record.exc_info)
 
 
 def _join_standard_logs(level: int) -> None:

@@ -17,7 +17,7 @@ import structlog
 
 from claude_code_api.engine import protocol
 from claude_code_api.engine.child import Child
-from claude_code_api.engine.launch import Home, Launch, chat_launch
+from claude_code_api.engine.launch import Home, Launch, Resume, chat_launch
 from claude_code_api.engine.options import EngineOptions, Site
 from claude_code_api.engine.parameters import parameter_controls
 from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, RunningTurn
@@ -107,12 +107,13 @@ class ClaudeEngine:
     @asynccontextmanager
     async def _spawned(self, model: str, seating: Seating | None) -> AsyncIterator[CliProcess]:
         home = Home(self._site.run_directory / str(next(self._homes)))
-        await asyncio.to_thread(home.make)
         try:
-            resume = await asyncio.to_thread(seating.write_transcript, home) if seating is not None else None
+            resume = await asyncio.to_thread(_furnish, home, seating)
             process = await self._spawn(chat_launch(self._options, self._site, home, model, resume))
-        except BaseException:
-            await asyncio.to_thread(shutil.rmtree, home.root)
+        except BaseException as error:
+            await asyncio.to_thread(shutil.rmtree, home.root, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise _unavailable(f"cannot make {home.root}: {error}") from error
             raise
         self._live.add(process)
         try:
@@ -155,6 +156,11 @@ class ClaudeEngine:
         if self._offer is not None and not self._offer.done():
             self._offer.cancel()
         await asyncio.gather(*(process.stop() for process in tuple(self._live)))
+
+
+def _furnish(home: Home, seating: Seating | None) -> Resume | None:
+    home.make()
+    return seating.write_transcript(home) if seating is not None else None
 
 
 def _models(found: object) -> tuple[OfferedModel, ...]:

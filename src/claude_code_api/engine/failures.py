@@ -39,7 +39,7 @@ def failure_of(body: Mapping[str, Any], error_word: str) -> Failed:
     detail = f"{reason} {status} {error_word}: {text}"[:DETAIL_CHARS]
     kind, message = _classify(status, reason, error_word)
     if kind is ErrorKind.UPSTREAM_INVALID:
-        message = _said_by_the_api(text) or message
+        message = _said_by_the_api(body, text) or message
     return _failed(kind, message, detail)
 
 
@@ -56,8 +56,18 @@ def _classify(status: object, reason: str, error_word: str) -> tuple[ErrorKind, 
     return ErrorKind.UPSTREAM_ERROR, "The connection to the model's API failed."
 
 
-def _said_by_the_api(text: str) -> str | None:
-    """The `error.message` of the JSON body that the CLI quotes in its text."""
+def _said_by_the_api(body: Mapping[str, Any], text: str) -> str | None:
+    """The `error.message` of the API's answer; without an error type it was not the API that answered."""
+    if not body.get("api_error_type"):
+        return None
+    said = text.removeprefix(f"API Error: {body.get('api_error_status')} ")
+    if said == text:
+        return None
+    return _quoted(said) or said
+
+
+def _quoted(text: str) -> str | None:
+    """The same where the CLI quotes the whole JSON body."""
     start = text.find("{")
     if start < 0:
         return None

@@ -35,9 +35,9 @@ class Mailbox:
         """Leave an event without waiting; the writer is expected to `wait_for_room` before it reads on."""
         if self._closed:
             return
-        self._events.append(event)
         if isinstance(event, PartDelta):
             self._chars += len(event.text)
+        self._events.append(event)
         if len(self._events) >= MAX_EVENTS or self._chars >= MAX_CHARS:
             self._room.clear()
         self._arrived.set()

@@ -74,6 +74,8 @@ class RunningTurn:
     mailbox: Mailbox
     finished: asyncio.Event
     interrupted: bool = False
+    # The upstream's id of the message that is being streamed.
+    message_id: str = ""
 
     def push(self, event: TurnEvent) -> None:
         """Pass one event to the reader."""
@@ -218,21 +220,30 @@ class CliProcess:
     # The owner
 
     async def _own(self) -> None:
-        splitter = protocol.LineSplitter()
         reason = ""
         try:
-            while chunk := await self._child.read():
-                self._last_frame_s = asyncio.get_running_loop().time()
-                for line in splitter.feed(chunk):
-                    self._take(protocol.parse_line(line))
-                if self._turn is not None:
-                    await self._turn.mailbox.wait_for_room()
+            await self._read_to_the_end()
             reason = await self._child.farewell()
         except protocol.BrokenLineError as error:
             reason = str(error)
-            self._child.kill_all()
+        except Exception as error:  # noqa: BLE001 - a frame of a shape that nobody foresaw ends its process, nothing else
+            _log.exception("cli_unreadable", pid=self.pid)
+            reason = f"unreadable: {type(error).__name__}"
         finally:
+            self._child.kill_all()
             self._die(reason)
+        # Its output has to be read to the end, or it never counts as gone.
+        while await self._child.read():
+            pass
+
+    async def _read_to_the_end(self) -> None:
+        splitter = protocol.LineSplitter()
+        while chunk := await self._child.read():
+            self._last_frame_s = asyncio.get_running_loop().time()
+            for line in splitter.feed(chunk):
+                self._take(protocol.parse_line(line))
+            if self._turn is not None:
+                await self._turn.mailbox.wait_for_room()
 
     def _die(self, reason: str) -> None:
         self.state = ProcessState.DEAD
@@ -240,6 +251,8 @@ class CliProcess:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(ProcessDeadError(words))
+                # Not everybody waits for the answer; asyncio would complain about an exception that nobody took.
+                future.exception()
         turn = self._turn
         if turn is not None:
             turn.fail(engine_died(words))
@@ -279,8 +292,15 @@ class CliProcess:
             self._interrupt(turn)
 
     def _is_of(self, turn: RunningTurn, frame: protocol.StreamFrame) -> bool:
-        # Deltas carry only the upstream's message id; with one turn at a time it is enough to check the starts.
-        return frame.parent_tool_id is None and (not frame.user_uuids or turn.uuid in frame.user_uuids)
+        # The start of a message says whose it is; what follows carries only the upstream's id of that message.
+        if frame.parent_tool_id is not None:
+            return False
+        if frame.event.get("type") != "message_start":
+            return frame.message_id in ("", turn.message_id)
+        own = not frame.user_uuids or turn.uuid in frame.user_uuids
+        if own:
+            turn.message_id = frame.message_id
+        return own
 
     def _take_result(self, frame: protocol.ResultFrame) -> None:
         turn = self._turn

@@ -9,11 +9,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from claude_code_api.engine.launch import Home, Resume
-from claude_code_api.engine.transcript import transcript_lines
+from claude_code_api.engine.transcript import is_blank, transcript_lines
 from claude_code_api.turn.errors import invalid
-from claude_code_api.turn.request import Block, Message, ToolResultBlock
+from claude_code_api.turn.request import Block, Message, TextBlock, ThinkingBlock, ToolResultBlock
+
+_FILLER: Final = "(no content)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,39 @@ class Seating:
 
 
 def arrange(messages: Sequence[Message]) -> Seating:
-    """Split a conversation at its last answer. User messages after it go in as one: the model's API joins them too."""
-    cut = len(messages)
-    while cut and messages[cut - 1].role == "user":
-        cut -= 1
-    if cut == len(messages):
+    """Split a conversation into its history and the last message, which has to be the user's and to say something."""
+    if not messages or messages[-1].role != "user":
         msg = "The last message must be the user's: a begun answer cannot be continued."
         raise invalid(msg, param="messages")
-    last = tuple(block for message in messages[cut:] for block in message.blocks)
-    return Seating(tuple(messages[:cut]), last, tuple(str(uuid.uuid4()) for _ in range(cut)))
+    spoken = _spoken(messages)
+    if not spoken or spoken[-1].role != "user":
+        msg = "The last message is blank: say something."
+        raise invalid(msg, param="messages")
+    *history, last = spoken
+    return Seating(tuple(map(_unmistakable, history)), last.blocks, tuple(str(uuid.uuid4()) for _ in history))
+
+
+def _spoken(messages: Sequence[Message]) -> list[Message]:
+    """What of a conversation can reach the model, in alternating turns.
+
+    A blank text cannot: the model's API refuses it, and the CLI puts words of its own in its place ("(no content)", "No
+    response requested."). So it is left out, and with it a message of nothing else but thoughts. Messages of one role
+    that follow each other become one, as the model's API has it; the CLI would join them too, and add a line end.
+    """
+    spoken: list[Message] = []
+    for message in messages:
+        blocks = tuple(b for b in message.blocks if not (isinstance(b, TextBlock) and is_blank(b.text)))
+        if all(isinstance(b, ThinkingBlock) for b in blocks):
+            continue
+        if spoken and spoken[-1].role == message.role:
+            blocks = spoken.pop().blocks + blocks
+        spoken.append(Message(message.role, blocks))
+    return spoken
+
+
+def _unmistakable(message: Message) -> Message:
+    """An answer of exactly the words that the CLI takes for its own filler and drops: in two blocks they pass."""
+    match message:
+        case Message("assistant", (TextBlock(text, extra),)) if text == _FILLER:
+            return Message("assistant", (TextBlock(text[:3]), TextBlock(text[3:], extra)))
+    return message

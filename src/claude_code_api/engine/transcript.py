@@ -6,6 +6,7 @@ A transcript needs no more than these fields: what the CLI reads from it reaches
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import orjson
 
@@ -23,6 +24,17 @@ from claude_code_api.turn.request import (
 
 # The CLI wants a time in every entry and shows it to nobody.
 _TIMESTAMP = "2026-01-01T00:00:00.000Z"
+
+# What the CLI, a JavaScript program, takes for white space. Python's own idea of it is another.
+_BLANK: Final = (
+    "\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing in it that the CLI would pass on."""
+    return not text.strip(_BLANK)
 
 
 def block_json(block: Block) -> JsonObject:

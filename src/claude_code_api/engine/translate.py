@@ -1,7 +1,8 @@
 """The frames of one turn → `TurnEvent`s. Pure: one `Translator` a turn, fed in order, asked for nothing else.
 
 Text, stop reason and tokens come from the upstream's own events; the CLI's `result` says that the turn is over, what
-it cost, or why it failed. A stop reason that is missing is a failure in disguise, never a `stop`.
+it cost, or why it failed. A stop reason that is missing is a failure in disguise, never a `stop`; neither is a part
+that nobody closed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from claude_code_api.engine.failures import failure_of, upstream_broke
 from claude_code_api.engine.protocol import ResultFrame, StreamFrame, SyntheticFrame
+from claude_code_api.engine.transcript import is_blank
 from claude_code_api.turn.events import (
     Ended,
     EndReason,
@@ -40,8 +42,9 @@ _DELTAS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_jso
 class Translator:
     """Follows one turn of a chat lane: one upstream message, one answer.
 
-    `cut_short` turns true when the CLI would go on by itself (it asks again after `max_tokens`): the owner of the
-    process then has to interrupt it. `unread` counts what the gateway has no word for.
+    `cut_short` turns true when the CLI would go on by itself: it asks again after `max_tokens`, after an answer without
+    words, and after a call of a tool that it does not have. The owner of the process then has to interrupt it. `unread`
+    counts what the gateway has no word for.
     """
 
     __slots__ = (
@@ -53,6 +56,7 @@ class Translator:
         "_open",
         "_parts",
         "_signature",
+        "_spoken",
         "_started",
         "_tokens",
         "_turn_id",
@@ -70,6 +74,7 @@ class Translator:
         self._open: PartStarted | None = None
         self._signature = ""
         self._started = False
+        self._spoken = False
         self._tokens: dict[str, Any] = {}
         self._ended: Ended | None = None
         self._error_word = ""
@@ -119,6 +124,9 @@ class Translator:
         if kind is None or self.over or not self._started:
             self.unread += 1
             return
+        if self._open is not None:
+            yield from self.fail(upstream_broke("a block began inside another"))
+            return
         opened = PartStarted(self._parts, kind, str(block.get("id") or ""), str(block.get("name") or ""))
         if kind is not PartKind.TOOL:
             opened = PartStarted(self._parts, kind)
@@ -141,6 +149,7 @@ class Translator:
             return
         text = delta.get(field)
         if text:
+            self._spoken = self._spoken or (opened.kind is PartKind.TEXT and not is_blank(text))
             yield PartDelta(opened.index, text)
 
     def _block_stop(self) -> Iterator[TurnEvent]:
@@ -149,10 +158,13 @@ class Translator:
             yield PartEnded(opened.index, self._signature)
 
     def _message_delta(self, event: Mapping[str, Any]) -> Iterator[TurnEvent]:
+        if self.over or not self._started:
+            self.unread += 1
+            return
         self._add_tokens(event.get("usage"))
         delta = event.get("delta") or {}
         reason = delta.get("stop_reason")
-        if reason is None or self.over:
+        if reason is None:
             return
         known = _REASONS.get(str(reason))
         if known is None:
@@ -160,7 +172,7 @@ class Translator:
             return
         sequence = delta.get("stop_sequence")
         self._ended = Ended(known, str(sequence) if sequence and known is EndReason.STOP_SEQUENCE else None)
-        self.cut_short = known is EndReason.LENGTH
+        self.cut_short = known in (EndReason.LENGTH, EndReason.TOOL_USE) or not self._spoken
 
     def _add_tokens(self, usage: object) -> None:
         # The later event's figures are totals: they replace the earlier ones, field by field.
@@ -176,13 +188,14 @@ class Translator:
         if self.over:
             return
         body = frame.body
-        # A refusal is reported as an error although the model gave a true reason; an interrupt of ours after a
-        # `max_tokens` stop as well.
+        # A refusal is reported as an error although the model gave a true reason; an interrupt of ours after a true
+        # reason as well.
         told = self._ended is not None and (self.cut_short or self._ended.reason is EndReason.REFUSAL)
         if (body.get("is_error") or body.get("subtype") != "success") and not told:
             yield from self.fail(failure_of(body, self._error_word))
-        elif self._ended is None or not self._started:
-            yield from self.fail(upstream_broke("the turn ended without a stop reason"))
+        elif self._ended is None or self._open is not None:
+            what = "without a stop reason" if self._ended is None else "inside a block"
+            yield from self.fail(upstream_broke(f"the turn ended {what}"))
         else:
             yield self._usage(_cost_usd(body))
             yield from self._close(self._ended)

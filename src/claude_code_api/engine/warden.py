@@ -32,6 +32,12 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def _close_all_but(lifeline: int) -> None:
+    """Whatever else came down from the gateway is none of the CLI's business (uvloop lets its own ends through)."""
+    os.closerange(3, lifeline)
+    os.closerange(lifeline + 1, os.sysconf("SC_OPEN_MAX"))
+
+
 def _start(command: list[str], lifeline: int) -> int:
     """Fork and become the command in the child; returns its pid in the parent."""
     pid = os.fork()
@@ -133,6 +139,7 @@ def _watch(child: int, lifeline: int, wakeup: int) -> int:
 def main(arguments: list[str]) -> NoReturn:
     """Start the command and stay until it and all that it started are gone."""
     lifeline, command = int(arguments[0]), arguments[2:]
+    _close_all_but(lifeline)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(PR_SET_CHILD_SUBREAPER, 1)

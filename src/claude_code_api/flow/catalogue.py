@@ -94,14 +94,18 @@ class Catalogue:
 
 
 def _union(offered: Iterable[OfferedModel]) -> list[Model]:
-    by_id: dict[str, Model] = {}
-    table = {model.id: model for model in TABLE}
+    told: dict[str, list[OfferedModel]] = {}
     for entry in offered:
-        if entry.resolved and entry.resolved not in by_id:
-            by_id[entry.resolved] = table.get(entry.resolved) or _from_offer(entry)
-    for model in TABLE:
-        by_id.setdefault(model.id, model)
-    return list(by_id.values())
+        if entry.resolved:
+            told.setdefault(entry.resolved, []).append(entry)
+    table = {model.id: model for model in TABLE}
+    # "default" stands for a model that has an entry of its own as well, and says less of it.
+    offers = {id_: table.get(id_) or _from_offer(max(entries, key=_how_much)) for id_, entries in told.items()}
+    return list((offers | {id_: model for id_, model in table.items() if id_ not in offers}).values())
+
+
+def _how_much(entry: OfferedModel) -> tuple[bool, int]:
+    return _PRICES.search(entry.description) is not None, len(entry.effort_levels)
 
 
 def _from_offer(entry: OfferedModel) -> Model:
@@ -123,7 +127,7 @@ def _with_aliases(
     models: list[Model], offered: Iterable[OfferedModel], aliases: Iterable[tuple[str, str]]
 ) -> tuple[Model, ...]:
     names: dict[str, list[str]] = {model.id: [] for model in models}
-    stands_for = {entry.value: entry.resolved for entry in offered if entry.value != entry.resolved}
+    stands_for = {entry.value: entry.resolved for entry in offered if entry.resolved not in ("", entry.value)}
     for value, id_ in stands_for.items():
         names[id_].append(value)
     for alias, target in aliases:

@@ -26,6 +26,9 @@ from claude_code_api.turn.result import Fold, TurnResult
 
 _log = structlog.get_logger("claude_code_api.flow")
 
+# At a shutdown, for the last words to reach the clients. One that does not read must not keep the gateway.
+LAST_WORDS_S: Final = 2.0
+
 _DIED: Final = TurnError(ErrorKind.ENGINE_DIED, "The answer ended without an end.", source="engine")
 
 
@@ -53,11 +56,16 @@ class RunningTurn:
 
     async def batches(self) -> AsyncIterator[Sequence[TurnEvent]]:
         """Yield the events as they come. The last one is terminal, whatever the engine does."""
-        async for batch in self._lease.batches():
-            yield self._checked_batch(batch)
-            if self._order.over:
-                return
-        yield [self._checked(Failed(self._cause or _DIED))]
+        last = _DIED
+        try:
+            async for batch in self._lease.batches():
+                yield self._checked_batch(batch)
+                if self._order.over:
+                    return
+        except Exception as bug:  # noqa: BLE001 - the border to the engine: whatever breaks there, the client is told
+            _log.error("turn_broken", turn_id=self.plan.turn_id, exc_info=bug)
+            last = _internal(repr(bug))
+        yield [self._checked(Failed(self._cause or last))]
 
     def _checked_batch(self, batch: Sequence[TurnEvent]) -> Sequence[TurnEvent]:
         checked = []
@@ -75,7 +83,7 @@ class RunningTurn:
         except OrderError as error:
             # A bug of the engine's; the client gets an end that is true, and the log the reason.
             _log.error("turn_order_broken", turn_id=self.plan.turn_id, reason=str(error))
-            event = Failed(TurnError(ErrorKind.INTERNAL, "The gateway failed; the log says why.", str(error)))
+            event = Failed(_internal(str(error)))
             self._order.check(event)
         self._fold.push(event)
         return event
@@ -89,29 +97,51 @@ class TurnRunner:
         self._engine, self._catalogue, self._options, self._clock = engine, catalogue, options, clock
         self.admission = Admission(max_turns=options.max_turns, max_waiting=options.max_waiting, wait_s=options.wait_s)
         self._running: set[RunningTurn] = set()
+        self._begun = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._hurried = False
+        self._end: asyncio.Timeout | None = None
         self.draining = False
 
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[RunningTurn]:
         """Run one turn for the length of the context. Raises `TurnRefusedError` where it cannot begin."""
+        self._refuse_when_draining()
+        async with self.admission.permit(), self._counted():
+            # It may have waited for its place until after the end was called.
+            self._refuse_when_draining()
+            plan = await self._plan(request)
+            async with self._engine.lease(plan) as lease, self._followed(RunningTurn(plan, lease)) as turn:
+                yield turn
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        self._begun += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._begun -= 1
+            if not self._begun:
+                self._idle.set()
+
+    @asynccontextmanager
+    async def _followed(self, turn: RunningTurn) -> AsyncIterator[RunningTurn]:
+        """Let nobody wait for it for ever: it has a deadline, and the gateway's end ends it."""
+        self._running.add(turn)
+        deadline = asyncio.get_running_loop().call_later(self._options.turn_s, turn.end_because, self._too_long)
+        if self._hurried:
+            turn.end_because(_cut_short())
+        try:
+            yield turn
+        finally:
+            deadline.cancel()
+            self._running.discard(turn)
+
+    def _refuse_when_draining(self) -> None:
         if self.draining:
             raise _shutting_down()
-        async with self.admission.permit():
-            plan = await self._plan(request)
-            async with self._engine.lease(plan) as lease:
-                turn = RunningTurn(plan, lease)
-                self._running.add(turn)
-                self._idle.clear()
-                too_long = asyncio.get_running_loop().call_later(self._options.turn_s, turn.end_because, self._too_long)
-                try:
-                    yield turn
-                finally:
-                    too_long.cancel()
-                    self._running.discard(turn)
-                    if not self._running:
-                        self._idle.set()
 
     async def _plan(self, request: TurnRequest) -> Plan:
         resolved = await self._catalogue.resolve(request.model)
@@ -120,18 +150,40 @@ class TurnRunner:
     @property
     def _too_long(self) -> TurnError:
         message = f"The turn took longer than {self._options.turn_s:g} seconds."
-        return TurnError(ErrorKind.UPSTREAM_TIMEOUT, message, source="gateway")
+        return TurnError(ErrorKind.UPSTREAM_TIMEOUT, message, source="engine")
 
     async def drain(self, patience_s: float) -> None:
         """Take no new turns; wait for the running ones, then end those that are left with an error of their own."""
         self.draining = True
+        patience = asyncio.get_running_loop().call_later(patience_s, self.hurry)
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(None) as self._end:
+                if self._hurried:
+                    self.hurry()
                 await self._idle.wait()
         except TimeoutError:
-            for turn in tuple(self._running):
-                turn.end_because(_shutting_down().error)
-            await self._idle.wait()
+            _log.warning("turns_not_read_to_their_end", count=self._begun)
+        finally:
+            patience.cancel()
+            self._end = None
+
+    def hurry(self) -> None:
+        """End every turn now, also those that are only just beginning."""
+        self._hurried = True
+        if self._end is not None:
+            self._end.reschedule(asyncio.get_running_loop().time() + LAST_WORDS_S)
+        for turn in tuple(self._running):
+            turn.end_because(_cut_short())
+
+
+def _internal(detail: str) -> TurnError:
+    return TurnError(ErrorKind.INTERNAL, "The gateway failed; the log says why.", detail, source="engine")
+
+
+def _cut_short() -> TurnError:
+    # Its source says that the turn has reached the engine: a client that sends it again has it run twice.
+    message = "The gateway is shutting down and could not wait for the end of this answer."
+    return TurnError(ErrorKind.SHUTTING_DOWN, message, source="engine")
 
 
 def _shutting_down() -> TurnRefusedError:

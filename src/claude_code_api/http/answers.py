@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
@@ -22,12 +21,10 @@ from claude_code_api.flow.ports import Clock
 from claude_code_api.flow.run_turn import RunningTurn
 from claude_code_api.http.errors import error_answer
 from claude_code_api.http.pulse import Pulse
-from claude_code_api.http.record import RequestRecord, record_of
+from claude_code_api.http.record import CLIENT_LEFT, RequestRecord, record_of
 from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.events import Failed, PartDelta, Started, TurnEvent
 from claude_code_api.turn.request import TurnRequest
-
-CLIENT_LEFT: Final = "client_left"
 
 
 @dataclass(frozen=True, slots=True)

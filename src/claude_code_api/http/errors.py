@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from claude_code_api.dialects.dialect import Dialect
 from claude_code_api.dialects.openai_chat import OPENAI_CHAT
-from claude_code_api.http.record import record_of
+from claude_code_api.http.record import CLIENT_LEFT, record_of
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 
 # Which dialect answers on which path. A new dialect is one line here.
@@ -34,11 +34,12 @@ def error_answer(scope: Scope, error: TurnError) -> Response:
     record = record_of(scope)
     record.error_kind, record.error_detail = error.kind.value, error.detail or None
     answer = dialect_of(scope["path"]).render_error(error)
+    headers = dict(answer.headers)
+    if error.kind is ErrorKind.REQUEST_TIMEOUT:
+        # What still comes of the body would be read without a limit of time.
+        headers["connection"] = "close"
     return Response(
-        orjson.dumps(answer.body),
-        status_code=answer.status,
-        headers=dict(answer.headers),
-        media_type="application/json",
+        orjson.dumps(answer.body), status_code=answer.status, headers=headers, media_type="application/json"
     )
 
 
@@ -56,6 +57,14 @@ async def on_status(request: Request, problem: Exception) -> Response:
     answer = error_answer(request.scope, TurnError(kind, message, source="client"))
     answer.headers.update(getattr(problem, "headers", None) or {})
     return answer
+
+
+async def on_departure(request: Request, _: Exception) -> Response:
+    """Note that the client left in the middle of its own request. Nobody is there to read the answer."""
+    record_of(request.scope).outcome = CLIENT_LEFT
+    return error_answer(
+        request.scope, TurnError(ErrorKind.INVALID_REQUEST, "The request is not whole.", source="client")
+    )
 
 
 async def on_bug(request: Request, bug: Exception) -> Response:

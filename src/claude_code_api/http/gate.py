@@ -32,7 +32,7 @@ MAX_PORT: Final = 65535
 def is_loopback_address(text: str) -> bool:
     """Whether a literal address is this machine's own; a name is not an address."""
     try:
-        return ipaddress.ip_address(text.partition("%")[0]).is_loopback
+        return ipaddress.ip_address(text).is_loopback
     except ValueError:
         return False
 
@@ -107,7 +107,7 @@ class Gate:
         return TurnError(ErrorKind.FORBIDDEN, message, source="client")
 
     def _length_refusal(self, length: str | None) -> TurnError | None:
-        too_long = length is not None and length.isdigit() and int(length[:20]) > self._options.body_mib * MIB
+        too_long = length is not None and length.isdecimal() and int(length[:20]) > self._options.body_mib * MIB
         return self._too_large() if too_long else None
 
     def _too_large(self) -> TurnError:

@@ -21,8 +21,9 @@ MAX_KEYS_PER_OBJECT: Final = 10_000
 _INTEGER_LIMIT: Final = 2**63
 # Fewer digits than this always fit; more may, and are looked at closely.
 _LONG_DIGITS: Final = re.compile(rb"\d{19}")
-# Strings whole, so that what is inside them is skipped; then the brackets.
-_STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
+# Strings whole, so that what is inside them is skipped; then the brackets. A string without an end is taken whole too:
+# tried again from each quote inside it, a body of a megabyte would keep the event loop for hours.
+_STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 def decode_object(body: bytes) -> Mapping[str, Any]:

@@ -45,6 +45,11 @@ class Pulse:
         """Let go of a stream."""
         self._streams.discard(stream)
 
+    async def _beat(self, stream: Beating) -> None:
+        # It may have come to its end since the tick, and then has no place for another byte.
+        if stream in self._streams:
+            await stream.beat()
+
     def _arm(self) -> None:
         tick_s = min(_TICK_S, self._every_s)
         self._timer = asyncio.get_running_loop().call_later(tick_s, self._tick)
@@ -54,7 +59,7 @@ class Pulse:
         due_s = asyncio.get_running_loop().time() - self._every_s
         for stream in self._streams:
             if stream.silent_since_s <= due_s:
-                beat = asyncio.create_task(stream.beat(), name="heartbeat")
+                beat = asyncio.create_task(self._beat(stream), name="heartbeat")
                 self._beats.add(beat)
                 beat.add_done_callback(self._beats.discard)
         if self._streams:

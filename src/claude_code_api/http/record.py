@@ -12,7 +12,10 @@ from starlette.types import Scope
 
 from claude_code_api.turn.events import Usage
 
+CLIENT_LEFT: Final = "client_left"
 _KEY: Final = "claude_code_api.record"
+# A client chooses the name of the model, and a line is no place for a megabyte.
+_MAX_CHARS: Final = 1000
 
 
 @dataclass(slots=True)
@@ -45,7 +48,8 @@ class RequestRecord:
 
     def line(self) -> dict[str, object]:
         """The fields that have a value."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value[:_MAX_CHARS] if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def attach(scope: Scope, record: RequestRecord) -> None:

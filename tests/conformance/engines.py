@@ -1,0 +1,156 @@
+"""The engines that are held to the same behaviours: what a model does, said in one way for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from claude_code_api.engine.claude import ClaudeEngine
+from claude_code_api.engine.discover import find_binary
+from claude_code_api.engine.options import Credentials, EngineOptions, Site
+from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
+from claude_code_api.flow.ports import Engine, Plan
+from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails
+from claude_code_api.turn.errors import ErrorKind, TurnError
+from claude_code_api.turn.events import (
+    Ended,
+    EndReason,
+    Failed,
+    PartDelta,
+    PartEnded,
+    PartKind,
+    PartStarted,
+    Started,
+    Usage,
+)
+from claude_code_api.turn.request import TextBlock
+
+MODEL = "claude-haiku-4-5"
+
+
+class Stage(Protocol):
+    """An engine, and a model behind it that answers by the words of the question (see `Role`)."""
+
+    engine: Engine
+
+    async def wait_until_held(self) -> None:
+        """Return once a turn waits in the middle of its answer."""
+        ...
+
+    def let_go(self) -> None:
+        """Let the turns that wait go on."""
+        ...
+
+    async def model_stopped(self) -> None:
+        """Return once the model no longer works on anything."""
+        ...
+
+
+class Role:
+    """Questions, each with its one answer."""
+
+    SAYS = "say hello"  # hel·lo
+    HOLDS = "hold on"  # hel, then waits until it is let go, lo
+    LONG = "say a lot"  # 600 pieces of 1,000 characters
+    NOTHING = "say nothing"
+    TOO_LONG = "never end"  # a, and a stop for length
+    FAILS = "fail"  # 529 before anything
+    BREAKS = "break"  # hel, and then the upstream is too busy
+
+
+def words_of(plan: Plan) -> str:
+    (block,) = plan.request.messages[-1].blocks
+    assert isinstance(block, TextBlock)
+    return block.text
+
+
+class Scripted:
+    """ScriptedEngine as such a stage."""
+
+    def __init__(self) -> None:
+        self._gate, self._held = asyncio.Event(), asyncio.Event()
+        self.scripted = ScriptedEngine(self._script)
+        self.engine: Engine = self.scripted
+
+    def _script(self, plan: Plan) -> Sequence[Step]:
+        started = Started(plan.turn_id, plan.model, plan.created_s)
+        busy = Failed(TurnError(ErrorKind.UPSTREAM_OVERLOADED, "busy", source="upstream"))
+        opened: list[Step] = [started, PartStarted(0, PartKind.TEXT)]
+        closed: list[Step] = [PartEnded(0), Usage(1, 2), Ended(EndReason.STOP)]
+        hel, lo = PartDelta(0, "hel"), PartDelta(0, "lo")
+        words = words_of(plan)
+        if words == Role.HOLDS:
+            self._held.set()
+        scripts: dict[str, list[Step]] = {
+            Role.HOLDS: [*opened, hel, WaitFor(self._gate), lo, *closed],
+            Role.LONG: [*opened, *[PartDelta(0, "x" * 1000)] * 600, *closed],
+            Role.NOTHING: [started, *closed[1:]],
+            Role.TOO_LONG: [*opened, PartDelta(0, "a"), *closed[:2], Ended(EndReason.LENGTH)],
+            Role.FAILS: [busy],
+            Role.BREAKS: [*opened, hel, busy],
+        }
+        return scripts.get(words, [*opened, hel, lo, *closed])
+
+    async def wait_until_held(self) -> None:
+        await self._held.wait()
+
+    def let_go(self) -> None:
+        self._gate.set()
+
+    async def model_stopped(self) -> None:
+        assert self.scripted.running == 0
+
+
+class Real:
+    """ClaudeEngine over the stand-in as such a stage."""
+
+    def __init__(self, upstream: StandIn, directory: Path) -> None:
+        self._upstream = upstream
+        directory.mkdir()
+        options = EngineOptions(anthropic_base_url=upstream.base_url)
+        site = Site(find_binary(EngineOptions(), directory), Credentials(api_key="sk-ant-made-up"), directory)
+        self.real = ClaudeEngine(options, site)
+        self.engine: Engine = self.real
+        for words, answer in {
+            Role.HOLDS: Answer((Text(pieces=("hel", Gate("held"), "lo")),)),
+            Role.LONG: Answer((Text("x" * 600_000, pieces=1000),)),
+            Role.NOTHING: Answer(()),
+            Role.TOO_LONG: Answer((Text("a"),), stop_reason="max_tokens"),
+            Role.FAILS: fails(529),
+            Role.BREAKS: Answer((Text(pieces=("hel", Break("error"))),)),
+        }.items():
+            upstream.when(words, answer)
+        upstream.always(Answer((Text(pieces=("hel", "lo")),)))
+
+    async def wait_until_held(self) -> None:
+        await asyncio.to_thread(self._upstream.wait_at_gate, "held")
+
+    def let_go(self) -> None:
+        self._upstream.release("held")
+
+    async def model_stopped(self) -> None:
+        for record in self._upstream.received:
+            await asyncio.to_thread(self._upstream.wait_closed, record.index)
+
+
+Opening = Callable[[Path], AbstractAsyncContextManager[Stage]]
+
+
+@asynccontextmanager
+async def scripted(directory: Path) -> AsyncIterator[Stage]:
+    yield Scripted()
+
+
+@asynccontextmanager
+async def real(directory: Path) -> AsyncIterator[Stage]:
+    with StandIn(pace_ms=0) as upstream:
+        stage = Real(upstream, directory / "run")
+        try:
+            yield stage
+        finally:
+            await stage.real.close()
+        assert stage.real.live == 0
+        assert list((directory / "run").iterdir()) == []

@@ -1,0 +1,198 @@
+"""What every engine does, numbered. A new engine is one more parameter here, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_code_api.flow.ports import Lease, Plan
+from claude_code_api.turn.errors import ErrorKind
+from claude_code_api.turn.events import Ended, EndReason, Failed, PartKind, Started, TurnEvent
+from claude_code_api.turn.order import Order
+from claude_code_api.turn.request import Message, TextBlock, TurnRequest
+from claude_code_api.turn.result import TurnResult, fold
+from tests.conformance.engines import MODEL, Opening, Role, Stage, real, scripted
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(params=[scripted, pytest.param(real, marks=pytest.mark.real_cli)], ids=["scripted", "claude"])
+async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
+    opening: Opening = request.param
+    async with opening(tmp_path) as opened:
+        yield opened
+
+
+def plan(words: str, turn_id: str = "turn-1") -> Plan:
+    return Plan(turn_id, 1_700_000_000, MODEL, TurnRequest(MODEL, (Message("user", (TextBlock(words),)),)))
+
+
+async def collected(lease: Lease) -> TurnResult:
+    """Read a lease to its end: legal events, of which the last one and no other is terminal."""
+    order, events = Order(), []
+    async for batch in lease.batches():
+        assert batch
+        for event in batch:
+            order.check(event)
+            events.append(event)
+    assert order.over, events
+    return fold(events)
+
+
+async def answered(stage: Stage, words: str, turn_id: str = "turn-1") -> TurnResult:
+    async with stage.engine.lease(plan(words, turn_id)) as lease:
+        return await collected(lease)
+
+
+def text(result: TurnResult) -> str:
+    return result.text_of(PartKind.TEXT)
+
+
+async def test_01_a_turn_is_told_in_order_and_ends_once(stage: Stage) -> None:
+    result = await answered(stage, Role.SAYS)
+    assert (text(result), result.ended, result.error) == ("hello", Ended(EndReason.STOP), None)
+    assert result.usage is not None
+
+
+async def test_02_the_plans_ids_and_time_are_in_the_first_event(stage: Stage) -> None:
+    result = await answered(stage, Role.SAYS, "turn-42")
+    assert result.started == Started("turn-42", MODEL, 1_700_000_000)
+
+
+async def test_03_a_failure_before_the_first_word_is_the_only_event(stage: Stage) -> None:
+    result = await answered(stage, Role.FAILS)
+    assert result.started is None
+    assert result.error is not None
+    assert result.error.kind is ErrorKind.UPSTREAM_OVERLOADED
+
+
+async def test_04_a_failure_in_the_middle_comes_after_what_was_said(stage: Stage) -> None:
+    result = await answered(stage, Role.BREAKS)
+    assert text(result) == "hel"
+    assert result.error is not None
+    assert result.error.kind is ErrorKind.UPSTREAM_OVERLOADED
+
+
+async def test_05_an_answer_without_words_is_an_answer(stage: Stage) -> None:
+    result = await answered(stage, Role.NOTHING)
+    assert (result.parts, result.ended) == ((), Ended(EndReason.STOP))
+
+
+async def test_06_a_stop_for_length_says_so(stage: Stage) -> None:
+    result = await answered(stage, Role.TOO_LONG)
+    assert (text(result), result.ended) == ("a", Ended(EndReason.LENGTH))
+
+
+async def test_07_events_come_as_they_happen(stage: Stage) -> None:
+    async with stage.engine.lease(plan(Role.HOLDS)) as lease:
+        await stage.wait_until_held()
+        events: list[TurnEvent] = []
+        batches = lease.batches()
+        while text(fold([*events, Failed(None)])) != "hel":  # type: ignore[arg-type]
+            events += await anext(batches)
+        stage.let_go()
+        events += [event async for batch in batches for event in batch]
+    assert (text(fold(events)), events[-1]) == ("hello", Ended(EndReason.STOP))
+
+
+async def test_08_an_interrupt_ends_the_turn_with_one_failure(stage: Stage) -> None:
+    async with stage.engine.lease(plan(Role.HOLDS)) as lease:
+        await stage.wait_until_held()
+        lease.interrupt()
+        lease.interrupt()
+        result = await collected(lease)
+        assert result.error is not None
+        assert result.error.kind is ErrorKind.INTERRUPTED
+        assert text(result) in ("", "hel")
+        lease.interrupt()
+    await stage.model_stopped()
+
+
+async def test_09_an_interrupt_after_the_end_changes_nothing(stage: Stage) -> None:
+    async with stage.engine.lease(plan(Role.SAYS)) as lease:
+        result = await collected(lease)
+        lease.interrupt()
+    assert result.ended == Ended(EndReason.STOP)
+
+
+async def test_10_leaving_early_stops_the_model(stage: Stage) -> None:
+    async with stage.engine.lease(plan(Role.HOLDS)) as lease:
+        await stage.wait_until_held()
+        await anext(lease.batches())
+    await stage.model_stopped()
+
+
+async def test_11_leaving_without_reading_stops_the_model(stage: Stage) -> None:
+    async with stage.engine.lease(plan(Role.HOLDS)):
+        await stage.wait_until_held()
+    await stage.model_stopped()
+
+
+async def test_12_being_cancelled_is_leaving(stage: Stage) -> None:
+    turn = asyncio.create_task(answered(stage, Role.HOLDS))
+    await stage.wait_until_held()
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    await stage.model_stopped()
+
+
+async def test_13_an_error_of_the_readers_comes_through(stage: Stage) -> None:
+    async def fails() -> None:
+        async with stage.engine.lease(plan(Role.HOLDS)):
+            await stage.wait_until_held()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fails()
+    await stage.model_stopped()
+
+
+@pytest.mark.parametrize("before", [Role.FAILS, Role.BREAKS, Role.TOO_LONG])
+async def test_14_whatever_came_before_the_next_turn_is_clean(stage: Stage, before: str) -> None:
+    await answered(stage, before, "turn-1")
+    result = await answered(stage, Role.SAYS, "turn-2")
+    assert (text(result), result.ended) == ("hello", Ended(EndReason.STOP))
+    assert result.started is not None
+    assert result.started.turn_id == "turn-2"
+
+
+async def test_15_after_a_turn_that_was_left_the_next_one_is_clean(stage: Stage) -> None:
+    async with stage.engine.lease(plan(Role.HOLDS, "turn-1")):
+        await stage.wait_until_held()
+    assert text(await answered(stage, Role.SAYS, "turn-2")) == "hello"
+
+
+async def test_16_turns_at_the_same_time_do_not_mix(stage: Stage) -> None:
+    results = await asyncio.gather(
+        answered(stage, Role.SAYS, "a"), answered(stage, Role.FAILS, "b"), answered(stage, Role.TOO_LONG, "c")
+    )
+    assert [(text(result), result.ended is None) for result in results] == [("hello", False), ("", True), ("a", False)]
+    assert [result.started and result.started.turn_id for result in results] == ["a", None, "c"]
+
+
+async def test_17_a_long_answer_arrives_whole_although_it_had_to_wait(stage: Stage) -> None:
+    async with stage.engine.lease(plan(Role.LONG)) as lease:
+        batches = lease.batches()
+        first = await anext(batches)
+        # Longer than it takes to fill everything between the model and here.
+        await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.3)
+        events = [*first, *[event async for batch in batches for event in batch]]
+    assert text(fold(events)) == "x" * 600_000
+
+
+async def test_18_the_offer_names_a_version(stage: Stage) -> None:
+    assert (await stage.engine.offer()).version
+    assert await stage.engine.offer() == await stage.engine.offer()
+
+
+async def test_19_the_credentials_have_a_name_and_no_value(stage: Stage) -> None:
+    assert stage.engine.credentials
+    assert "made-up" not in stage.engine.credentials

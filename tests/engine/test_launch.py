@@ -1,0 +1,165 @@
+"""Argv and environment, exactly: what is not listed here is not there."""
+
+from __future__ import annotations
+
+import re
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_code_api.engine.launch import WARDEN, Home, Lane, Launch, Resume, chat_launch, lane_for
+from claude_code_api.engine.options import Credentials, EngineOptions, Site
+from claude_code_api.engine.seat import arrange
+from claude_code_api.turn.request import Message, TextBlock
+from tests.turn.legal_events import TEXT
+
+HOME = Home(Path("/run/1"))
+KEY = Credentials(api_key="sk-made-up")
+TOKEN = Credentials(auth_token="at-made-up")
+OAUTH = Credentials(oauth_token="oat-made-up")
+LOGIN = Credentials(login_directory=Path("/home/me/.claude"))
+
+ARGV = (
+    "/bin/claude",
+    "-p",
+    "--input-format=stream-json",
+    "--output-format=stream-json",
+    "--verbose",
+    "--include-partial-messages",
+    "--tools=",
+    "--setting-sources=",
+    "--strict-mcp-config",
+    "--permission-mode=dontAsk",
+    "--no-session-persistence",
+    "--model=opus",
+)
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/run/1/home",
+    "TMPDIR": "/run/1/tmp",
+    "API_TIMEOUT_MS": "300000",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_TELEMETRY": "1",
+    "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+    "CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS": "1",
+    "CLAUDE_CODE_DISABLE_FILE_MENTIONS": "1",
+    "CLAUDE_CODE_MAX_RETRIES": "0",
+    "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
+    "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
+    "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK": "1",
+    "DISABLE_AUTO_COMPACT": "1",
+    "BUN_JSC_useDFGJIT": "0",
+}
+
+
+def launch(
+    credentials: Credentials = KEY,
+    options: EngineOptions | None = None,
+    model: str = "opus",
+    resume: Resume | None = None,
+) -> Launch:
+    site = Site(Path("/bin/claude"), credentials, Path("/run"))
+    return chat_launch(options or EngineOptions(), site, HOME, model, resume)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "lane", "flag", "variables"),
+    [
+        (KEY, Lane.CLEAN, "--bare", {"ANTHROPIC_API_KEY": "sk-made-up"}),
+        (TOKEN, Lane.CLEAN, "--bare", {"ANTHROPIC_AUTH_TOKEN": "at-made-up"}),
+        (
+            OAUTH,
+            Lane.LOGIN,
+            "--system-prompt-snapshot=off",
+            {"CLAUDE_CODE_OAUTH_TOKEN": "oat-made-up", "CLAUDE_CODE_DISABLE_ATTACHMENTS": "1"},
+        ),
+        (
+            LOGIN,
+            Lane.LOGIN,
+            "--system-prompt-snapshot=off",
+            {"CLAUDE_CONFIG_DIR": "/home/me/.claude", "CLAUDE_CODE_DISABLE_ATTACHMENTS": "1"},
+        ),
+        (Credentials(), Lane.LOGIN, "--system-prompt-snapshot=off", {"CLAUDE_CODE_DISABLE_ATTACHMENTS": "1"}),
+    ],
+)
+def test_a_lane_is_exactly_this(credentials: Credentials, lane: Lane, flag: str, variables: dict[str, str]) -> None:
+    made = launch(credentials)
+    assert lane_for(credentials) is lane
+    assert made.argv == (*ARGV, flag)
+    assert made.env == {**ENVIRONMENT, **variables}
+    assert made.cwd == Path("/run/1/cwd")
+
+
+def test_the_first_credential_is_the_only_one_passed_on() -> None:
+    all_of_them = Credentials("sk", "at", "oat", Path("/x"))
+    assert launch(all_of_them).env == {**ENVIRONMENT, "ANTHROPIC_API_KEY": "sk"}
+
+
+def test_nothing_of_the_gateways_own_environment_gets_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "NODE_OPTIONS", "LD_PRELOAD", "ANTHROPIC_BASE_URL", "IS_SANDBOX"):
+        monkeypatch.setenv(name, "leak")
+    assert "leak" not in launch().env.values()
+
+
+def test_options_that_reach_the_environment() -> None:
+    env = launch(options=EngineOptions(anthropic_base_url="http://127.0.0.1:1", api_timeout_s=1.5)).env
+    changed = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:1", "API_TIMEOUT_MS": "1500"}
+    assert env == {**ENVIRONMENT, "ANTHROPIC_API_KEY": "sk-made-up", **changed}
+
+
+def test_resuming_is_by_path_and_where_it_matters_by_entry() -> None:
+    file = Path("/run/1/transcript.jsonl")
+    assert launch(resume=Resume(file)).argv[-1:] == (f"--resume={file}",)
+    assert launch(resume=Resume(file, "u-1")).argv[-2:] == (f"--resume={file}", "--resume-session-at=u-1")
+
+
+def test_the_warden_comes_first_isolated_from_its_surroundings() -> None:
+    line = launch().under_warden(7)
+    assert line == (sys.executable, "-I", "-S", str(WARDEN), "7", "--", *ARGV, "--bare")
+    assert WARDEN.is_file()
+
+
+@pytest.mark.parametrize(
+    "model", ["", "-x", "--settings={}", "a b", "a\n", "a;b", "x" * 129, "ü", "{}", 'a"', "a\u2028", " a"]
+)
+def test_what_is_no_model_name_starts_nothing(model: str) -> None:
+    with pytest.raises(ValueError, match="not a model name"):
+        launch(model=model)
+
+
+@pytest.mark.parametrize("model", ["opus", "claude-opus-4-5[1m]", "us.anthropic.claude:0", "a/b@20250101"])
+def test_model_names(model: str) -> None:
+    assert f"--model={model}" in launch(model=model).argv
+
+
+def test_a_home_is_private_and_new(tmp_path: Path) -> None:
+    home = Home(tmp_path / "run" / "1")
+    (tmp_path / "run").mkdir()
+    home.make()
+    for directory in (home.root, home.home, home.tmp, home.cwd):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert list(home.cwd.iterdir()) == []
+    with pytest.raises(FileExistsError):
+        home.make()
+
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MARKED = TEXT.map(lambda text: f"MARK{text}")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), MARKED), max_size=4), MARKED)
+def test_no_byte_of_a_request_is_in_argv_or_environment(said: list[tuple[str, str]], last: str) -> None:
+    messages = [Message(role, (TextBlock(text),)) for role, text in said]  # type: ignore[arg-type]
+    seating = arrange([*messages, Message("user", (TextBlock(last),))])
+    resume = Resume(HOME.transcript, seating.entry_uuids[-1]) if seating.entry_uuids else None
+    made = launch(resume=resume)
+    extra = [] if resume is None else [f"--resume={HOME.transcript}", f"--resume-session-at={resume.at_uuid}"]
+    assert made.argv == (*ARGV, "--bare", *extra)
+    assert all(UUID.fullmatch(found) for found in seating.entry_uuids)
+    assert made.env == {**ENVIRONMENT, "ANTHROPIC_API_KEY": "sk-made-up"}

@@ -1,0 +1,231 @@
+"""A gateway on a loopback socket, served inside the test's own loop, and what a test needs to talk with it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import orjson
+import structlog
+from typing_extensions import override
+from uvicorn.server import ServerState
+
+from claude_code_api import app
+from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
+from claude_code_api.flow.access import Access, Caller, digest_of
+from claude_code_api.flow.options import FlowOptions
+from claude_code_api.flow.ports import Plan
+from claude_code_api.flow.run_turn import TurnRunner
+from claude_code_api.http.options import HttpOptions
+from claude_code_api.telemetry import LogFormat, LogLevel, TelemetryOptions, set_up_logs
+from claude_code_api.turn.events import Ended, EndReason, PartDelta, PartEnded, PartKind, PartStarted, Started, Usage
+
+KEY = "cca-made-up-for-tests"
+CHAT = "/v1/chat/completions"
+CLAUDE_MODEL = "claude-test-1"
+# Under the limit of each test: its signal does not reach a test that waits on uvloop.
+PATIENCE_S = 15
+
+
+def with_key() -> Access:
+    return Access({digest_of(KEY): Caller("tests", admin=True)})
+
+
+def asking(text: str = "hi", **fields: Any) -> dict[str, Any]:
+    return {"model": "sonnet", "messages": [{"role": "user", "content": text}], **fields}
+
+
+# Scripts
+
+
+class Door(asyncio.Event):
+    """Stands in a script: tells when the script has come to it, and is opened by `set`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+
+    @override
+    async def wait(self) -> Any:
+        self.reached.set()
+        return await super().wait()
+
+
+def answer_events(plan: Plan, *texts: str) -> list[Step]:
+    return [
+        Started(plan.turn_id, CLAUDE_MODEL, plan.created_s),
+        PartStarted(0, PartKind.TEXT),
+        *(PartDelta(0, text) for text in texts),
+        PartEnded(0),
+        Usage(12, 5, 30, 8, cost_usd=0.25),
+        Ended(EndReason.STOP),
+    ]
+
+
+def says(*texts: str) -> ScriptedEngine:
+    return ScriptedEngine(lambda plan: answer_events(plan, *texts))
+
+
+def plays(steps: Sequence[Step]) -> ScriptedEngine:
+    return ScriptedEngine(lambda _: steps)
+
+
+def stops_at(index: int, door: Door, *texts: str) -> ScriptedEngine:
+    """An answer with a door before the event of that index."""
+
+    def script(plan: Plan) -> list[Step]:
+        steps = answer_events(plan, *texts)
+        return [*steps[:index], WaitFor(door), *steps[index:]]
+
+    return ScriptedEngine(script)
+
+
+# Logs
+
+
+class LogLines(io.StringIO):
+    """The stream that log lines are written to; a test can wait for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = asyncio.Event()
+
+    @override
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        self._more.set()
+        return written
+
+    def all(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.getvalue().splitlines()]
+
+    def requests(self) -> list[dict[str, Any]]:
+        return [line for line in self.all() if line["event"] == "request"]
+
+    async def until(self, wanted: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+        """Wait until the canonical lines are as wanted."""
+        while not wanted(self.requests()):
+            self._more.clear()
+            await self._more.wait()
+        return self.requests()
+
+    async def request(self, number: int = 1) -> dict[str, Any]:
+        """Wait for the canonical line of a request: it is written when everything about it is over."""
+        return (await self.until(lambda lines: len(lines) >= number))[number - 1]
+
+
+@contextmanager
+def logging_to(stream: io.StringIO, options: TelemetryOptions) -> Iterator[None]:
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    set_up_logs(options, stream)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        structlog.reset_defaults()
+
+
+# The gateway
+
+
+@dataclass
+class Running:
+    """A gateway that can be talked to."""
+
+    engine: ScriptedEngine
+    runner: TurnRunner
+    routes: Any
+    port: int
+    logs: LogLines
+    http: httpx2.AsyncClient
+    server_tasks: set[asyncio.Task[None]]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, **headers: str) -> httpx2.AsyncClient:
+        """A client without a key, unless one is given."""
+        return httpx2.AsyncClient(base_url=self.url, headers=headers, trust_env=False)
+
+    async def post(self, text: str = "hi", **fields: Any) -> httpx2.Response:
+        return await self.http.post(CHAT, json=asking(text, **fields))
+
+    async def raw(self, *pieces: bytes) -> bytes:
+        """Send bytes as they are, and read until the gateway closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            return await reader.read()
+        finally:
+            writer.close()
+
+
+def routes_of(gateway: Running) -> list[tuple[str, str]]:
+    """Every method and path, from the router and not from a list."""
+    found = []
+    for route in _every_route(gateway.routes.routes):
+        path = str(route.path).replace("{model_id:path}", "sonnet")
+        assert "{" not in path, "say here what stands for the parameter"
+        found += [(method, path) for method in sorted(route.methods)]
+    assert ("POST", CHAT) in found
+    assert len(found) >= 10
+    return found
+
+
+def _every_route(routes: Any) -> Iterator[Any]:
+    """Walk into routers that the framework keeps as routes of their own."""
+    for route in routes:
+        inner = getattr(route, "effective_candidates", None)
+        if callable(inner):
+            yield from _every_route(inner())
+        else:
+            yield route
+
+
+@asynccontextmanager
+async def running(
+    engine: ScriptedEngine | None = None,
+    *,
+    access: Access | None = None,
+    http: HttpOptions | None = None,
+    flow: FlowOptions | None = None,
+    level: LogLevel = LogLevel.DEBUG,
+) -> AsyncIterator[Running]:
+    """Serve as `app.serve` does, with the same server configuration, but without signals and ticks."""
+    engine, logs = engine or says("Hello", "!"), LogLines()
+    gateway = app.build(engine, access or with_key(), http or HttpOptions(), flow or FlowOptions())
+    config = app.server_config(gateway.app)
+    config.load()
+    state, loop = ServerState(), asyncio.get_running_loop()
+    protocol: Any = config.http_protocol_class
+    listener = socket.create_server(("127.0.0.1", 0))
+    port: int = listener.getsockname()[1]
+    with logging_to(logs, TelemetryOptions(level, LogFormat.JSON)):
+        server = await loop.create_server(lambda: protocol(config, state, {}), sock=listener)
+        headers = {"authorization": f"Bearer {KEY}"}
+        client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
+        try:
+            async with client, asyncio.timeout(PATIENCE_S):
+                yield Running(engine, gateway.runner, gateway.routes, port, logs, client, state.tasks)
+        finally:
+            server.close()
+            for connection in list(state.connections):
+                connection.transport.abort()
+            tasks = list(state.tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    assert getattr(engine, "running", 0) == 0
+    assert gateway.runner.admission.running == gateway.runner.admission.waiting == 0

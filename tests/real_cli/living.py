@@ -1,0 +1,46 @@
+"""Which processes belong to a run directory, and waiting for their end without being their parent."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+def processes_of(directory: Path) -> dict[int, str]:
+    """Every process whose environment names this directory: pid → command line. The warden is one of them."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):
+            if str(directory).encode() in (entry / "environ").read_bytes():
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
+class Mourner:
+    """Holds on to processes, so that their end can be waited for even by a stranger."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._descriptors = []
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                self._descriptors.append(os.pidfd_open(pid))
+
+    def all_gone_after_s(self, since_s: float, within_s: float) -> float:
+        """Wait for the last of them; returns how long after `since_s` (monotonic) it went."""
+        try:
+            for descriptor in self._descriptors:
+                left = max(0.0, since_s + within_s - time.monotonic())
+                assert select.select([descriptor], [], [], left)[0], f"still there after {within_s} s"
+            return time.monotonic() - since_s
+        finally:
+            for descriptor in self._descriptors:
+                os.close(descriptor)
