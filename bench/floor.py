@@ -23,9 +23,9 @@ from bench.processes import FAKE_KEY, START_S, TURN_S, cpu_s, deadline, rss_mb
 from claude_code_api.engine import protocol
 from claude_code_api.engine.launch import Home, Launch, Resume, chat_launch
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
-from claude_code_api.engine.parameters import parameter_controls
+from claude_code_api.engine.starter import NO_THINKING
 from claude_code_api.engine.transcript import transcript_lines
-from claude_code_api.turn.request import JsonObject, TurnRequest
+from claude_code_api.turn.request import JsonObject
 
 MODEL: Final = "sonnet"
 EOF_S: Final = 1.0
@@ -160,8 +160,7 @@ class Cli:
 
 def start_controls() -> list[JsonObject]:
     """What the engine asks of a process before its first turn."""
-    request = TurnRequest(model=MODEL, messages=())
-    return [{"subtype": "initialize", "hooks": None, "systemPrompt": []}, *parameter_controls(request)]
+    return [{"subtype": "initialize", "hooks": None, "systemPrompt": []}, NO_THINKING]
 
 
 class Workshop:

@@ -8,11 +8,11 @@ import ipaddress
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -26,7 +26,8 @@ from claude_code_api import __version__
 from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import NoBinaryError, find_binary, find_credentials
 from claude_code_api.engine.options import Credentials, Site
-from claude_code_api.engine.run_directory import own_run_directory
+from claude_code_api.engine.prove import NOTHING_PROVED, Proof, prove, remember, remembered
+from claude_code_api.engine.run_directory import doors_base, own_run_directory
 from claude_code_api.flow.access import Access, Caller, digest_of
 from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.options import AccessOptions, FlowOptions
@@ -41,6 +42,7 @@ from claude_code_api.http.pulse import Pulse
 from claude_code_api.http.request_log import RequestLog
 from claude_code_api.http.turns import turn_routes
 from claude_code_api.settings import Settings
+from claude_code_api.standin import Answer, StandIn, Text, ToolUse, calls
 from claude_code_api.storage.key_file import FirstKey, KeyFileError, make_private_directory, read_key, read_or_make_key
 from claude_code_api.turn.errors import TurnRefusedError
 
@@ -207,12 +209,20 @@ async def claude_engine(settings: Settings) -> AsyncIterator[ClaudeEngine]:
         make_private_directory(data_dir)
     except OSError as error:
         raise StartError(f"The data directory {data_dir} cannot be used: {error.strerror}. Set --data-dir.") from error
-    with own_run_directory(data_dir) as run_directory:
-        engine = ClaudeEngine(settings.engine, Site(binary, credentials, run_directory))
+    with own_run_directory(data_dir) as run_directory, own_run_directory(_doors_base()) as doors:
+        engine = ClaudeEngine(settings.engine, Site(binary, credentials, run_directory, doors))
+        engine.trust(remembered(data_dir, binary) or NOTHING_PROVED)
         try:
             yield engine
         finally:
             await engine.close()
+
+
+def _doors_base() -> Path:
+    try:
+        return doors_base()
+    except OSError as error:
+        raise StartError(f"No place for sockets: {error}.") from error
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
@@ -277,16 +287,54 @@ async def serve(settings: Settings, entrance: Entrance, listening: Callable[[], 
         gateway = build(engine, entrance.access, settings.http, settings.flow)
         server = _Server(server_config(gateway.app), gateway.runner, settings.http.drain_s)
         # The CLI is asked what it offers behind the open door, so that no client pays for it.
-        warm_up = asyncio.create_task(_once_it_listens(server, engine, listening), name="first look at the cli")
+        warm_up = asyncio.create_task(
+            _once_it_listens(server, engine, settings, listening), name="first look at the cli"
+        )
         try:
             await server.serve(sockets=[entrance.listener])
         finally:
             warm_up.cancel()
 
 
-async def _once_it_listens(server: _Server, engine: Engine, listening: Callable[[], None]) -> None:
+class _Ground:
+    """The stand-in, as the proof wants it."""
+
+    def __init__(self, standin: StandIn) -> None:
+        self._standin = standin
+
+    @property
+    def base_url(self) -> str:
+        return self._standin.base_url
+
+    def will_say(self, text: str, stop_reason: str) -> None:
+        self._standin.play(Answer((Text(text),), stop_reason=stop_reason))  # type: ignore[arg-type]
+
+    def will_call(self, tool: str) -> None:
+        self._standin.play(calls(ToolUse("toolu_proof", tool, {})))
+
+    def bodies(self) -> Sequence[Mapping[str, Any]]:
+        return [received.body for received in self._standin.messages if isinstance(received.body, Mapping)]
+
+
+async def look_at_the_cli(engine: ClaudeEngine, data_dir: Path) -> Proof:
+    """Prove the installed CLI against a stand-in, unless that is known, and let the engine rely on it."""
+    proof = remembered(data_dir, engine.site.binary)
+    if proof is None:
+        with StandIn(pace_ms=0) as standin:
+            proof = await prove(engine.options, engine.site, _Ground(standin))
+        remember(data_dir, engine.site.binary, proof)
+    engine.trust(proof)
+    return proof
+
+
+async def _once_it_listens(
+    server: _Server, engine: ClaudeEngine, settings: Settings, listening: Callable[[], None]
+) -> None:
     await server.listening.wait()
     listening()
     # What is wrong with the CLI is told by /health and by the first turn, with the reason.
     with suppress(TurnRefusedError):
         await engine.offer()
+        await look_at_the_cli(engine, settings.storage.data_dir)
+        model = await Catalogue(settings.flow, engine.offer).resolve(settings.flow.default_model)
+        engine.prepare(model.value)

@@ -43,6 +43,7 @@ TARGETS = {
     "test",
     "test-chat",
     "test-real",
+    "faults",
     "bench",
     "lint",
     "clean",

@@ -59,6 +59,11 @@ def aborted(uuid: str = UUID) -> Line:
     return result(uuid, subtype="error_during_execution", is_error=True, terminal_reason="aborted_streaming")
 
 
+def stepped(uuid: str = UUID) -> Line:
+    """The result of a turn that ends in calls: the CLI may take one step only."""
+    return result(uuid, subtype="error_max_turns", is_error=True, terminal_reason="max_turns")
+
+
 def synthetic(error: str) -> Line:
     return {"type": "assistant", "message": {"model": "<synthetic>"}, "error": error}
 

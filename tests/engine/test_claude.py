@@ -52,7 +52,7 @@ async def test_a_turn_and_nothing_left(fake: FakeSite) -> None:
     initialize, thinking, settings, message = fake.stdin
     assert initialize["request"]["systemPrompt"] == ["one\n\ntwo"]
     assert thinking["request"] == {"subtype": "set_max_thinking_tokens", "max_thinking_tokens": 0}
-    assert settings["request"]["settings"] == {"env": {"CLAUDE_CODE_EXTRA_BODY": '{"max_tokens": 7}'}}
+    assert settings["request"]["settings"] == {"env": {"CLAUDE_CODE_EXTRA_BODY": '{"max_tokens":7}'}}
     assert message["message"]["content"][0] == {"type": "text", "text": "hi"}
     assert Path(fake.seen["cwd"]).parent.parent == fake.site.run_directory
 
@@ -209,6 +209,7 @@ async def test_the_offer_is_asked_once_and_again_after_a_failure(fake: FakeSite)
     assert first is second
     assert (first.version, first.models) == ("fake", ())
     assert sum(line["request"]["subtype"] == "initialize" for line in fake.stdin) == 2
+    await engine.close()
     nothing_left(fake, engine)
 
 
@@ -239,6 +240,7 @@ async def test_no_byte_of_a_request_is_in_argv_or_environment(fake: FakeSite, nu
     # The environment is ours to the last variable; the interpreter of the fake adds nothing.
     assert set(seen["env"]) == {
         *("PATH", "LANG", "HOME", "TMPDIR", "API_TIMEOUT_MS", "ANTHROPIC_API_KEY", "BUN_JSC_useDFGJIT"),
+        *("ANTHROPIC_BASE_URL", "ANTHROPIC_UNIX_SOCKET"),
         *("DISABLE_AUTOUPDATER", "DISABLE_TELEMETRY", "DISABLE_AUTO_COMPACT", "CLAUDE_CODE_MAX_RETRIES"),
         *("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "CLAUDE_CODE_ATTRIBUTION_HEADER"),
         *("CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS", "CLAUDE_CODE_DISABLE_FILE_MENTIONS"),

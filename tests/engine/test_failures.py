@@ -46,7 +46,7 @@ ROWS: list[Row] = [
 
 @pytest.mark.parametrize(("body", "word", "kind"), ROWS)
 def test_each_row_has_its_kind(body: dict[str, Any], word: str, kind: ErrorKind) -> None:
-    secret = "check your inference gateway (127.0.0.1:41977) /root/.claude"
+    secret = "check your inference gateway (127.0.0.1:41977) /srv/.claude"
     error = failure_of({**body, "result": f"API Error: {secret}"}, word).error
     assert (error.kind, error.source) == (kind, "upstream")
     assert secret not in error.message
@@ -99,15 +99,10 @@ def test_the_log_is_not_flooded() -> None:
     assert len(engine_died("x" * 10_000).error.detail) <= 500
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
-)
+JSON = st.sampled_from([None, True, 0, 400, "", "x", "API Error: 400 x", [], [1], {}, {"a": None}, "prompt_too_long"])
+FIELDS = ("result", "errors", "terminal_reason", "subtype", "api_error_status", "api_error_type")
 
 
-@given(
-    st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("result", "errors", "terminal_reason", "subtype", "api_error_status"), JSON)
-    )
-)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)))
 def test_no_shape_of_a_result_breaks_the_reader(body: dict[str, Any]) -> None:
     assert failure_of(body, "").error.message

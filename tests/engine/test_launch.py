@@ -35,6 +35,7 @@ ARGV = (
     "--strict-mcp-config",
     "--permission-mode=dontAsk",
     "--no-session-persistence",
+    "--max-turns=1",
     "--model=opus",
 )
 ENVIRONMENT = {
@@ -99,6 +100,22 @@ def test_a_lane_is_exactly_this(credentials: Credentials, lane: Lane, flag: str,
 def test_the_first_credential_is_the_only_one_passed_on() -> None:
     all_of_them = Credentials("sk", "at", "oat", Path("/x"))
     assert launch(all_of_them).env == {**ENVIRONMENT, "ANTHROPIC_API_KEY": "sk"}
+
+
+def test_behind_a_door_there_is_no_key_and_no_address() -> None:
+    made = chat_launch(
+        EngineOptions(anthropic_base_url="http://127.0.0.1:1"),
+        Site(Path("/bin/claude"), Credentials(api_key="sk-made-up"), Path("/run")),
+        Home(Path("/run/1"), Path("/doors/1")),
+        "opus",
+        None,
+    )
+    assert made.env == {
+        **ENVIRONMENT,
+        "ANTHROPIC_UNIX_SOCKET": "/doors/1",
+        "ANTHROPIC_BASE_URL": "http://model.invalid",
+        "ANTHROPIC_API_KEY": "sk-ant-relay",
+    }
 
 
 def test_nothing_of_the_gateways_own_environment_gets_in(monkeypatch: pytest.MonkeyPatch) -> None:

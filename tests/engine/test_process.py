@@ -240,8 +240,8 @@ async def test_a_slow_reader_is_not_the_models_silence(fake: FakeSite) -> None:
     async with fake.process(silence_s=0.4) as process:
         turn = await begin(process)
         with pytest.raises(TimeoutError):
-            # Nobody reads: the owner stops at a full mailbox, for longer than the limit of silence.
-            await asyncio.wait_for(turn.finished.wait(), 1)
+            # Nobody reads: the owner stops at a full mailbox, for longer than silence may last and is looked for.
+            await asyncio.wait_for(turn.finished.wait(), 2.5)
         assert turn.mailbox.full
         events = await events_of(turn)
         assert (said(events), end_of(events)) == ("a" + words * 600, Ended(EndReason.STOP))

@@ -30,6 +30,7 @@ from tests.engine.frames import (
     result,
     says,
     start,
+    stepped,
     stopped,
     stream,
     synthetic,
@@ -90,7 +91,7 @@ def test_thinking_brings_its_signature_and_a_call_its_arguments() -> None:
         closed(),
         stopped("tool_use"),
         over(),
-        aborted(),
+        stepped(),
     ]
     translator = Translator("turn-1", 7)
     assert shapes(translated(lines, translator)) == [
@@ -108,7 +109,7 @@ def test_thinking_brings_its_signature_and_a_call_its_arguments() -> None:
         Ended(EndReason.TOOL_USE),
     ]
     # Redacted thoughts have no word here; what is left out is counted.
-    assert translator.unread == 2
+    assert translator.unread == 1
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_every_stop_reason_has_its_end(reason: str, sequence: str | None, ended:
         ("end_turn", "a", False),
         ("stop_sequence", "a", False),
         ("max_tokens", "a", True),
-        ("tool_use", "a", True),
+        ("tool_use", "a", False),
         ("end_turn", "", True),
         ("end_turn", " \n\ufeff", True),
         ("end_turn", "\x85", False),

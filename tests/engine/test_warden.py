@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,29 @@ def test_when_the_gateway_lets_go_everything_dies(script: str) -> None:
         started.let_go()
         assert started.process.wait(10) == 128 + signal.SIGKILL
         assert not any(map(alive, pids))
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_who_forks_while_being_killed_dies_as_well(tmp_path: Path, number: int) -> None:
+    """The warden once waited for ever for a child that was born while it killed the others."""
+    script = f"echo $$; while :; do (setsid nohup sh -c 'cd {tmp_path}; sleep {LONG}' >/dev/null 2>&1 &); done"
+    with warden(*sh(script)) as started:
+        started.pids(1)
+        born = iter(lambda: len(_working_in(tmp_path)) > number, True)
+        for _ in born:
+            assert started.process.poll() is None
+        started.let_go()
+        assert started.process.wait(10) == 128 + signal.SIGKILL
+        assert _working_in(tmp_path) == []
+
+
+def _working_in(directory: Path) -> list[Path]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cwd").readlink() == directory:
+                found.append(entry)
+    return found
 
 
 @pytest.mark.parametrize("script", [LOST, ORPHAN])

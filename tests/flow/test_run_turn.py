@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
 from claude_code_api.flow import run_turn
+from claude_code_api.flow.access import Caller
 from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Engine, EngineOffer, Lease, Plan
@@ -34,6 +35,7 @@ from claude_code_api.turn.events import (
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from tests.http.loopback import Door
 
+CALLER = Caller("somebody", admin=False)
 REQUEST = TurnRequest("sonnet", (Message("user", (TextBlock("hi"),)),))
 EVENTS: tuple[TurnEvent, ...] = (
     Started("t", "m", 1),
@@ -64,7 +66,7 @@ def plays(*steps: Step) -> ScriptedEngine:
 
 
 async def read(runner: TurnRunner, request: TurnRequest = REQUEST) -> list[TurnEvent]:
-    async with runner.run(request) as turn:
+    async with runner.run(request, CALLER) as turn:
         return [event async for batch in turn.batches() for event in batch]
 
 
@@ -110,7 +112,7 @@ class BentEngine:
 async def test_the_events_pass_as_they_come_and_are_folded() -> None:
     engine = plays(*EVENTS)
     runner = runner_of(engine)
-    async with runner.run(REQUEST) as turn:
+    async with runner.run(REQUEST, CALLER) as turn:
         assert turn.result.started is None
         assert [event async for batch in turn.batches() for event in batch] == list(EVENTS)
         assert turn.result.text_of(PartKind.TEXT) == "ab"
@@ -215,7 +217,7 @@ async def test_a_turn_that_takes_too_long_is_ended() -> None:
 
 async def test_the_first_reason_counts() -> None:
     engine = plays(*EVENTS[:3], WaitFor(Door()))
-    async with runner_of(engine).run(REQUEST) as turn:
+    async with runner_of(engine).run(REQUEST, CALLER) as turn:
         turn.end_because(TurnError(ErrorKind.CONFLICT, "first", source="client"))
         turn.end_because(TurnError(ErrorKind.FORBIDDEN, "second"))
         events = [event async for batch in turn.batches() for event in batch]
@@ -223,7 +225,7 @@ async def test_the_first_reason_counts() -> None:
 
 
 async def test_an_end_that_comes_after_the_end_changes_nothing() -> None:
-    async with runner_of(plays(*EVENTS)).run(REQUEST) as turn:
+    async with runner_of(plays(*EVENTS)).run(REQUEST, CALLER) as turn:
         events = [event async for batch in turn.batches() for event in batch]
         turn.end_because(TurnError(ErrorKind.CONFLICT, "late"))
         assert turn.result.error is None
@@ -350,7 +352,7 @@ async def test_a_reader_that_does_not_read_does_not_keep_the_gateway(
 ) -> None:
     monkeypatch.setattr(run_turn, "LAST_WORDS_S", 0.01)
     runner = runner_of(plays(*EVENTS))
-    async with runner.run(REQUEST):
+    async with runner.run(REQUEST, CALLER):
         if hurried == "before":
             runner.hurry()
         draining = asyncio.create_task(runner.drain(0.01 if hurried == "never" else 1000))
@@ -395,7 +397,7 @@ async def test_left_with_an_error_at_any_event(count: int) -> None:
     runner = runner_of(engine, max_turns=1)
 
     async def read_and_break() -> None:
-        async with runner.run(REQUEST) as turn:
+        async with runner.run(REQUEST, CALLER) as turn:
             seen = 0
             async for batch in turn.batches() if count else _no_batches():
                 seen += len(batch)
@@ -449,7 +451,7 @@ class Refusing(ScriptedEngine):
 async def test_nothing_holds_on_to_a_turn_that_is_over() -> None:
     """Its deadline is half an hour away, and its answer may be a megabyte."""
     runner = runner_of(plays(*EVENTS))
-    async with runner.run(REQUEST) as turn:
+    async with runner.run(REQUEST, CALLER) as turn:
         assert [event async for batch in turn.batches() for event in batch] == list(EVENTS)
     remains = weakref.ref(turn)
     del turn

@@ -71,10 +71,10 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "deep behind a string of brackets": (with_field(b'["]]]]]",' + b"[" * 128 + b"]" * 129), "128 levels"),
     "10,001 keys": (with_field(orjson.dumps({str(n): 1 for n in range(10_001)})), "10000 keys"),
     "10,001 keys further in": (with_field(b"[[" + orjson.dumps({str(n): 1 for n in range(10_001)}) + b"]]"), "keys"),
-    "a string without an end": (b'{"a":"' + b'\\"' * 200_000, "not valid JSON"),
-    "the same among brackets": (b"[" * 129 + b'"' + b'\\"' * 200_000, "128 levels"),
-    "the same behind brackets": (b"[]" * 129 + b'"' + b'\\"' * 200_000, "not valid JSON"),
-    "quotes without an end": (b"[]" * 129 + b'"' * 200_001, "not valid JSON"),
+    "a string without an end": (b'{"a":"' + b'\\"' * 100_000, "not valid JSON"),
+    "the same among brackets": (b"[" * 129 + b'"' + b'\\"' * 100_000, "128 levels"),
+    "the same behind brackets": (b"[]" * 129 + b'"' + b'\\"' * 100_000, "not valid JSON"),
+    "quotes without an end": (b"[]" * 129 + b'"' * 100_001, "not valid JSON"),
     "a string that ends in a backslash": (b"[]" * 129 + b'"\\', "not valid JSON"),
 }
 

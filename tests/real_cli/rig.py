@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,9 +20,11 @@ from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.launch import Home, Launch, chat_launch
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
-from claude_code_api.engine.parameters import parameter_controls
+from claude_code_api.engine.overlay import parameter_fields
 from claude_code_api.engine.process import CliProcess, RunningTurn
+from claude_code_api.engine.resident import set_extra_body
 from claude_code_api.engine.seat import Seating, arrange
+from claude_code_api.engine.starter import NO_THINKING
 from claude_code_api.engine.transcript import blocks_json
 from claude_code_api.engine.translate import Translator
 from claude_code_api.flow.ports import Plan
@@ -184,7 +187,8 @@ class Rig:
         process = CliProcess(await Child.spawn(launch), silence_s=self.silence_s)
         try:
             await process.initialize(system, within_s=15)
-            await process.controls(parameter_controls(request or asks("placeholder")))
+            fields = parameter_fields(request or asks("placeholder"), ())
+            await process.controls([NO_THINKING, set_extra_body(json.dumps(fields))])
             yield Live(process, launch, home)
         finally:
             await process.stop()

@@ -100,7 +100,7 @@ async def test_the_price_is_each_turns_own(rig: Rig) -> None:
 async def test_the_offer_names_the_version_and_the_models(rig: Rig) -> None:
     async with rig.engine() as engine:
         offer = await engine.offer()
-        assert engine.live == 0
+    assert engine.live == 0
     assert offer.version == "2.1.329"
     assert {"sonnet", "haiku"} <= {model.value for model in offer.models}
     assert rig.calls() == []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from claude_code_api import settings as room
+from claude_code_api.engine.options import Seating
 from claude_code_api.flow.options import DEFAULT_ALIASES, UnknownModel
 from claude_code_api.settings import ALSO_FROM, PREFIX, SettingsError, load, variables_of
 from claude_code_api.telemetry import LogFormat, LogLevel
@@ -88,6 +89,7 @@ def test_every_setting_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatc
         UnknownModel: "refuse",
         LogLevel: "error",
         LogFormat: "json",
+        Seating: "fresh",
         Path: "/place",
         tuple: "a, b",
         dict: '{"a": "b"}',

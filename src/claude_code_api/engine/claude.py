@@ -1,50 +1,57 @@
 """ClaudeEngine: a plan in, a lease on a live CLI out.
 
-Every turn gets a process of its own so far; `_seated` is the seam where a pool of warm ones goes in.
+There are two ways to seat a conversation. The quick one lays it over the request of a warm process; the one that always
+works resumes a fresh process from a transcript. Both lead to the same request upstream.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
 
-import structlog
-
-from claude_code_api.engine import protocol
-from claude_code_api.engine.child import Child
-from claude_code_api.engine.launch import Home, Launch, Resume, chat_launch
-from claude_code_api.engine.options import EngineOptions, Site
-from claude_code_api.engine.parameters import parameter_controls
+from claude_code_api.engine.launch import Lane, lane_for
+from claude_code_api.engine.options import EngineOptions, Seating, Site
+from claude_code_api.engine.overlay import conversation_fields, parameter_fields
+from claude_code_api.engine.pool import Claim, Pool, PoolLimits
 from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, RunningTurn
-from claude_code_api.engine.seat import Seating, arrange
+from claude_code_api.engine.protocol import PLACEHOLDER
+from claude_code_api.engine.prove import Proof
+from claude_code_api.engine.resident import Handover, Resident
+from claude_code_api.engine.seat import arrange
+from claude_code_api.engine.starter import Starter, unavailable
 from claude_code_api.engine.transcript import blocks_json
 from claude_code_api.engine.translate import Translator
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
-from claude_code_api.turn.events import TurnEvent
-
-_log = structlog.get_logger("claude_code_api.engine")
+from claude_code_api.turn.events import Failed, TurnEvent
 
 
 class ClaudeLease:
     """One turn on one process."""
 
-    def __init__(self, process: CliProcess, turn: RunningTurn) -> None:
+    def __init__(self, resident: Resident, turn: RunningTurn) -> None:
         """Lease a turn that has begun."""
-        self._process, self._turn = process, turn
+        self._resident, self._turn = resident, turn
 
-    def batches(self) -> AsyncIterator[Sequence[TurnEvent]]:
+    async def batches(self) -> AsyncIterator[Sequence[TurnEvent]]:
         """Yield the turn's events as they come."""
-        return self._turn.mailbox.batches()
+        async for batch in self._turn.mailbox.batches():
+            last = batch[-1]
+            yield [*batch[:-1], self._with_advice(last)] if isinstance(last, Failed) else batch
+
+    def _with_advice(self, failed: Failed) -> Failed:
+        """Add what the upstream told and the CLI did not: when to come back."""
+        told = self._resident.door.told if self._resident.door is not None else None
+        if told is None or told.retry_after_s is None:
+            return failed
+        return Failed(replace(failed.error, retry_after_s=told.retry_after_s))
 
     def interrupt(self) -> None:
         """Ask the CLI to end the turn."""
-        self._process.interrupt(self._turn)
+        self._resident.process.interrupt(self._turn)
 
 
 class ClaudeEngine:
@@ -52,20 +59,22 @@ class ClaudeEngine:
 
     def __init__(self, options: EngineOptions, site: Site) -> None:
         """Remember what to start and how; nothing is started yet."""
-        self._options, self._site = options, site
-        self._homes = itertools.count(1)
+        self.options, self.site = options, site
+        self._starter = Starter(options, site)
+        self._pool = Pool(self._starter.start, _pool_limits(options))
         self._offer: asyncio.Task[EngineOffer] | None = None
-        self._live: set[CliProcess] = set()
+        # Not before the installed CLI has been proved.
+        self._overlays = False
 
     @property
     def credentials(self) -> str | None:
         """Where the credentials come from."""
-        return self._site.credentials.source
+        return self.site.credentials.source
 
     @property
     def live(self) -> int:
         """How many processes there are."""
-        return len(self._live)
+        return len(self._starter.alive)
 
     async def offer(self) -> EngineOffer:
         """Ask the installed CLI what it is and offers; it is asked once."""
@@ -74,93 +83,91 @@ class ClaudeEngine:
         return await asyncio.shield(self._offer)
 
     async def _ask_offer(self) -> EngineOffer:
-        async with self._spawned("sonnet", None) as process:
-            answer = await self._initialized(process, None)
+        resident, answer = await self._starter.start_and_ask("sonnet")
+        self._pool.let_go(resident)
         return EngineOffer(str(answer.get("claude_code_version") or "unknown"), _models(answer.get("models")))
+
+    def trust(self, proof: Proof) -> None:
+        """Use the quick way from now on, if it holds."""
+        # Only a bare process sends nothing of its own beside the conversation, so only there can it be laid over.
+        bare = lane_for(self.site.credentials) is Lane.CLEAN
+        self._overlays = proof.overlay and bare and self.options.seating is Seating.AUTO
+
+    def prepare(self, model: str) -> None:
+        """Expect turns with this model."""
+        if self._overlays and self.credentials is not None:
+            self._pool.prepare(model)
 
     @asynccontextmanager
     async def lease(self, plan: Plan) -> AsyncIterator[Lease]:
-        """Seat a process, hand over the message, and take the process back whatever happens."""
+        """Seat a process, hand over the request, and take the process back whatever happens."""
         if self.credentials is None:
             raise _no_credentials()
+        way = self._warm(plan) if self._overlays else self._fresh(plan)
+        async with way as lease:
+            yield lease
+
+    @asynccontextmanager
+    async def _warm(self, plan: Plan) -> AsyncIterator[Lease]:
+        """A process that knows nothing, with the whole request laid over what it would send."""
+        prompt = _prompt(plan)
+        fields = {**parameter_fields(plan.request, plan.effort_levels), **conversation_fields(plan.request.messages)}
+        given = Handover(str(uuid.uuid4()), [PLACEHOLDER], fields, prompt)
+        resident = await self._pool.claim(Claim(plan.principal, plan.model, bool(prompt)))
+        turn = None
+        try:
+            turn = await self._begin(resident, plan, given)
+            yield ClaudeLease(resident, turn)
+        finally:
+            if turn is not None:
+                _leave(resident.process, turn)
+            await asyncio.shield(self._take_back(resident, turn, plan))
+
+    async def _take_back(self, resident: Resident, turn: RunningTurn | None, plan: Plan) -> None:
+        if turn is not None and await resident.clean(turn):
+            self._pool.give_back(resident, plan.principal)
+        else:
+            await resident.retire()
+        self._pool.prepare(plan.model)
+
+    @asynccontextmanager
+    async def _fresh(self, plan: Plan) -> AsyncIterator[Lease]:
+        """A process of its own, resumed from a transcript: what always works."""
         seating = arrange(plan.request.messages)
-        async with self._seated(plan, seating) as process:
-            turn = await self._begin(process, plan, seating)
+        resident, _ = await self._starter.start_and_ask(plan.model, seating, _prompt(plan))
+        fields = parameter_fields(plan.request, plan.effort_levels)
+        given = Handover(str(uuid.uuid4()), blocks_json(seating.last), fields)
+        try:
+            turn = await self._begin(resident, plan, given)
             try:
-                yield ClaudeLease(process, turn)
+                yield ClaudeLease(resident, turn)
             finally:
-                # Closing the mailbox first lets the owner read on to the turn's end.
-                turn.mailbox.close()
-                process.interrupt(turn)
-
-    @asynccontextmanager
-    async def _seated(self, plan: Plan, seating: Seating) -> AsyncIterator[CliProcess]:
-        async with self._spawned(plan.model, seating) as process:
-            prompt = "\n\n".join(block.text for block in plan.request.system)
-            await self._initialized(process, prompt)
-            try:
-                await process.controls(parameter_controls(plan.request))
-            except (ProcessDeadError, ControlRefusedError) as error:
-                raise _unavailable(str(error)) from error
-            yield process
-
-    @asynccontextmanager
-    async def _spawned(self, model: str, seating: Seating | None) -> AsyncIterator[CliProcess]:
-        home = Home(self._site.run_directory / str(next(self._homes)))
-        try:
-            resume = await asyncio.to_thread(_furnish, home, seating)
-            process = await self._spawn(chat_launch(self._options, self._site, home, model, resume))
-        except BaseException as error:
-            await asyncio.to_thread(shutil.rmtree, home.root, ignore_errors=True)
-            if isinstance(error, OSError):
-                raise _unavailable(f"cannot make {home.root}: {error}") from error
-            raise
-        self._live.add(process)
-        try:
-            yield process
+                _leave(resident.process, turn)
         finally:
-            await asyncio.shield(self._retire(process, home))
+            await asyncio.shield(resident.retire())
 
-    async def _spawn(self, launch: Launch) -> CliProcess:
+    async def _begin(self, resident: Resident, plan: Plan, given: Handover) -> RunningTurn:
         try:
-            child = await Child.spawn(launch)
-        except OSError as error:
-            raise _unavailable(f"cannot start {launch.argv[0]}: {error}") from error
-        return CliProcess(child, silence_s=self._options.silence_s)
-
-    async def _initialized(self, process: CliProcess, prompt: str | None) -> dict[str, Any]:
-        try:
-            return await process.initialize(prompt, within_s=self._options.start_s)
+            return await resident.begin(Translator(plan.turn_id, plan.created_s), given)
         except (ProcessDeadError, ControlRefusedError) as error:
-            raise _unavailable(str(error)) from error
-
-    async def _begin(self, process: CliProcess, plan: Plan, seating: Seating) -> RunningTurn:
-        message_uuid = str(uuid.uuid4())
-        line = protocol.user_line(message_uuid, blocks_json(seating.last))
-        try:
-            return await process.begin(Translator(plan.turn_id, plan.created_s), message_uuid, line)
-        except ProcessDeadError as error:
-            raise _unavailable(str(error)) from error
-
-    async def _retire(self, process: CliProcess, home: Home) -> None:
-        try:
-            await process.stop()
-        finally:
-            self._live.discard(process)
-            await asyncio.to_thread(shutil.rmtree, home.root, ignore_errors=True)
-        if process.unread:
-            _log.debug("cli_unread_frames", pid=process.pid, counts=process.unread)
+            raise unavailable(str(error)) from error
 
     async def close(self) -> None:
         """End every process that is still there."""
         if self._offer is not None and not self._offer.done():
             self._offer.cancel()
-        await asyncio.gather(*(process.stop() for process in tuple(self._live)))
+        await self._pool.close()
+        await self._starter.close()
 
 
-def _furnish(home: Home, seating: Seating | None) -> Resume | None:
-    home.make()
-    return seating.write_transcript(home) if seating is not None else None
+def _prompt(plan: Plan) -> str:
+    return "\n\n".join(block.text for block in plan.request.system)
+
+
+def _leave(process: CliProcess, turn: RunningTurn) -> None:
+    # Closing the mailbox first lets the owner read on to the turn's end.
+    turn.mailbox.close()
+    process.interrupt(turn)
 
 
 def _models(found: object) -> tuple[OfferedModel, ...]:
@@ -178,14 +185,19 @@ def _models(found: object) -> tuple[OfferedModel, ...]:
     )
 
 
-def _unavailable(detail: str) -> TurnRefusedError:
-    message = "The Claude CLI could not be started; `claude-code-api doctor` says why."
-    return TurnRefusedError(TurnError(ErrorKind.ENGINE_UNAVAILABLE, message, detail, source="engine"))
-
-
 def _no_credentials() -> TurnRefusedError:
     message = (
         "The gateway has no credentials for the model: set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN for the gateway, "
         "or log in with `claude` as the gateway's user."
     )
     return TurnRefusedError(TurnError(ErrorKind.NO_CREDENTIALS, message))
+
+
+def _pool_limits(options: EngineOptions) -> PoolLimits:
+    return PoolLimits(
+        max_idle=options.max_idle,
+        spares=options.spares,
+        idle_s=options.idle_s,
+        max_turns=options.process_turns,
+        max_rss_mib=options.process_mib,
+    )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
+from claude_code_api.engine.relay import PLACEHOLDER_KEY, PLACEHOLDER_URL
 
 WARDEN: Final = Path(__file__).with_name("warden.py")
 # What a model name may look like. It comes from the catalogue, so this is a second lock, not the first.
@@ -34,6 +35,8 @@ _CHAT_FLAGS: Final = (
     # A tool that slipped through is refused, and nobody is asked.
     "--permission-mode=dontAsk",
     "--no-session-persistence",
+    # The client runs its functions, not the CLI: after a call there is nothing for the CLI to go on with.
+    "--max-turns=1",
 )
 
 _ENVIRONMENT: Final[Mapping[str, str]] = {
@@ -71,6 +74,8 @@ class Home:
     """The directories of one process, all its own: two processes in one home would see each other."""
 
     root: Path
+    # The socket behind which the model is; without one the process speaks to the model by itself.
+    door: Path | None = None
 
     @property
     def home(self) -> Path:
@@ -147,6 +152,10 @@ def _environment(options: EngineOptions, site: Site, home: Home) -> dict[str, st
         "TMPDIR": str(home.tmp),
         "API_TIMEOUT_MS": str(round(options.api_timeout_s * 1000)),
     }
+    if home.door is not None:
+        # The real ones are on the other side of the door.
+        door = {"ANTHROPIC_UNIX_SOCKET": str(home.door), "ANTHROPIC_BASE_URL": PLACEHOLDER_URL}
+        return {**built, **door, "ANTHROPIC_API_KEY": PLACEHOLDER_KEY}
     if options.anthropic_base_url:
         built["ANTHROPIC_BASE_URL"] = options.anthropic_base_url
     if lane_for(site.credentials) is Lane.LOGIN:

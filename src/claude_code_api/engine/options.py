@@ -7,8 +7,16 @@ out of every listing. Units stand last in the names.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
+
+
+class Seating(Enum):
+    """How a conversation comes into a process."""
+
+    AUTO = "auto"
+    FRESH = "fresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,16 @@ class EngineOptions:
     start_s: Annotated[float, "A CLI that has not answered for so many seconds after its start is given up."] = 30.0
     # Longer than the silence limit, so that ours is the one to act and to explain.
     api_timeout_s: Annotated[float, "How long the CLI waits for the first byte of the model's API."] = 300.0
+    seating: Annotated[
+        Seating, "auto: warm processes where the installed CLI allows it; fresh: a new one each turn."
+    ] = Seating.AUTO
+    # A warm process is about 110 MB. As many as run at once, or a busy gateway would end the ones it needs next.
+    max_idle: Annotated[int, "Warm processes that wait for a turn."] = 16
+    spares: Annotated[int, "Processes started ahead, for the model that was asked for last."] = 1
+    idle_s: Annotated[float, "A warm process that nobody used for so many seconds is ended."] = 300.0
+    # One grows with use and settles at about 150 MB; a very long prompt makes it much bigger, for good.
+    process_turns: Annotated[int, "A warm process is replaced after so many turns."] = 500
+    process_mib: Annotated[int, "A warm process that has grown larger than so many MiB is replaced."] = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +75,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the engine stands on, on this machine: a binary, credentials, and a directory for its processes."""
+    """What the engine stands on, on this machine: a binary, credentials, and directories for its processes."""
 
     binary: Path
     credentials: Credentials
     run_directory: Path
+    # For sockets, whose paths have to be short; None: beside the processes' homes.
+    doors: Path | None = None

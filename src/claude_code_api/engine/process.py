@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -88,6 +89,16 @@ class RunningTurn:
         self.mailbox.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A control request of ours, on its way."""
+
+    id: str
+    subtype: str
+    line: bytes
+    answer: asyncio.Future[protocol.ControlAnswer]
+
+
 class CliProcess:
     """Owns one CLI. Not made by hand: see `start`."""
 
@@ -128,35 +139,41 @@ class CliProcess:
 
     async def controls(self, bodies: list[JsonObject], *, within_s: float = CONTROL_S) -> list[dict[str, Any]]:
         """Send several at once: they are carried out in order, and cost one wake-up."""
-        futures = [self._ask(body) for body in bodies]
+        asked = [self._ask(body) for body in bodies]
+        self._child.write(b"".join(question.line for question in asked))
+        return await self._answers(asked, within_s)
+
+    async def _answers(self, asked: list[_Question], within_s: float) -> list[dict[str, Any]]:
         try:
             async with asyncio.timeout(within_s):
-                answers = [await future for _, future in futures]
+                answers = [await question.answer for question in asked]
         except TimeoutError as error:
-            msg = f"no answer to {bodies[0].get('subtype')} within {within_s:g} s"
+            msg = f"no answer to {asked[0].subtype} within {within_s:g} s"
             raise ProcessDeadError(msg) from error
         finally:
-            for request_id, _ in futures:
-                self._waiting.pop(request_id, None)
-        for body, answer in zip(bodies, answers, strict=True):
+            for question in asked:
+                self._waiting.pop(question.id, None)
+        for question, answer in zip(asked, answers, strict=True):
             if not answer.ok:
-                msg = f"{body.get('subtype')}: {answer.error}"
+                msg = f"{question.subtype}: {answer.error}"
                 raise ControlRefusedError(msg)
         return [dict(answer.body) for answer in answers]
 
-    def _ask(self, body: JsonObject) -> tuple[str, asyncio.Future[protocol.ControlAnswer]]:
+    def _ask(self, body: JsonObject) -> _Question:
+        """Prepare a question; the caller writes its line."""
         if self.state is ProcessState.DEAD:
             raise ProcessDeadError(self._child.last_words())
         request_id = f"g{next(self._numbers)}"
         future = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future
-        self._child.write(protocol.control_line(request_id, body))
-        return request_id, future
+        return _Question(request_id, str(body.get("subtype")), protocol.control_line(request_id, body), future)
 
     # Turns
 
-    async def begin(self, translator: Translator, uuid: str, line: bytes) -> RunningTurn:
-        """Hand over a user message; its events come out of the turn's mailbox."""
+    async def begin(
+        self, translator: Translator, uuid: str, line: bytes, controls: Sequence[JsonObject] = ()
+    ) -> RunningTurn:
+        """Set what the turn needs and hand over its message, in one write; events come out of the turn's mailbox."""
         if self.state is not ProcessState.READY:
             msg = f"a turn was begun while {self.state.value}"
             raise ProcessDeadError(msg)
@@ -164,8 +181,11 @@ class CliProcess:
         self._turn, self.state = turn, ProcessState.RUNNING
         self.turns += 1
         self._watch_silence()
-        self._child.write(line)
+        asked = [self._ask(body) for body in controls]
+        self._child.write(b"".join([*(question.line for question in asked), line]))
         await self._child.drain()
+        # They are answered before the model is asked; a refused one means that the turn is not what it should be.
+        await self._answers(asked, CONTROL_S)
         return turn
 
     async def end(self, turn: RunningTurn) -> bool:
@@ -188,8 +208,9 @@ class CliProcess:
             return
         turn.interrupted = True
         self.state = ProcessState.DRAINING
-        request_id, future = self._ask({"subtype": "interrupt", "cancel_queued": True})
-        future.add_done_callback(lambda _: self._waiting.pop(request_id, None))
+        question = self._ask({"subtype": "interrupt", "cancel_queued": True})
+        question.answer.add_done_callback(lambda _: self._waiting.pop(question.id, None))
+        self._child.write(question.line)
         asyncio.get_running_loop().call_later(DRAIN_S, self._give_up_on, turn)
 
     def _give_up_on(self, turn: RunningTurn) -> None:

@@ -18,6 +18,9 @@ from claude_code_api.turn.request import Json, JsonObject
 # The longest line seen from the CLI is 3 MB (an echoed image); more than this is a broken process, not a long answer.
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 
+# What the CLI is told in place of a conversation that is laid over it. It reaches nobody.
+PLACEHOLDER: Final[JsonObject] = {"type": "text", "text": "."}
+
 
 class BrokenLineError(Exception):
     """The CLI wrote something that cannot be a frame: the stream cannot be trusted any more."""

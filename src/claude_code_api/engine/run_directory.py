@@ -10,8 +10,10 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +37,19 @@ def own_run_directory(data_dir: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(mine, ignore_errors=True)
         os.close(lock)
+
+
+def doors_base() -> Path:
+    """Return a private place with a short path: a socket's may have no more than about a hundred characters."""
+    base = Path(tempfile.gettempdir()) / f"claude-code-api-{os.getuid()}"
+    with suppress(FileExistsError):
+        base.mkdir(mode=0o700)
+    state = base.lstat()
+    # Anybody may make a directory there, also one under this name.
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
+        msg = f"{base} is not a private directory of this user; remove it"
+        raise PermissionError(msg)
+    return base
 
 
 def _held(directory: Path) -> bool:

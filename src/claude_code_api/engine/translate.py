@@ -35,6 +35,7 @@ _REASONS: Final = {
     "tool_use": EndReason.TOOL_USE,
     "refusal": EndReason.REFUSAL,
 }
+_REPORTED_AS_ERRORS: Final = frozenset({EndReason.REFUSAL, EndReason.TOOL_USE})
 _PARTS: Final = {"text": PartKind.TEXT, "thinking": PartKind.THINKING, "tool_use": PartKind.TOOL}
 _DELTAS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
@@ -42,9 +43,8 @@ _DELTAS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_jso
 class Translator:
     """Follows one turn of a chat lane: one upstream message, one answer.
 
-    `cut_short` turns true when the CLI would go on by itself: it asks again after `max_tokens`, after an answer without
-    words, and after a call of a tool that it does not have. The owner of the process then has to interrupt it. `unread`
-    counts what the gateway has no word for.
+    `cut_short` turns true when the CLI would go on by itself: it asks again after `max_tokens`, and after an answer
+    without words. The owner of the process then has to interrupt it. `unread` counts what the gateway has no word for.
     """
 
     __slots__ = (
@@ -109,6 +109,10 @@ class Translator:
         self._messages += 1
         if self.over:
             return
+        if self._ended is not None:
+            # The answer is whole; whatever the CLI goes on to ask is nobody's.
+            self.cut_short = True
+            return
         if self._messages > 1:
             # Nobody asked twice: the CLI went on by itself, and what follows is not the answer that was begun.
             self.cut_short = True
@@ -172,7 +176,8 @@ class Translator:
             return
         sequence = delta.get("stop_sequence")
         self._ended = Ended(known, str(sequence) if sequence and known is EndReason.STOP_SEQUENCE else None)
-        self.cut_short = known in (EndReason.LENGTH, EndReason.TOOL_USE) or not self._spoken
+        speechless = not self._spoken and known is not EndReason.TOOL_USE
+        self.cut_short = known is EndReason.LENGTH or speechless
 
     def _add_tokens(self, usage: object) -> None:
         # The later event's figures are totals: they replace the earlier ones, field by field.
@@ -188,9 +193,9 @@ class Translator:
         if self.over:
             return
         body = frame.body
-        # A refusal is reported as an error although the model gave a true reason; an interrupt of ours after a true
-        # reason as well.
-        told = self._ended is not None and (self.cut_short or self._ended.reason is EndReason.REFUSAL)
+        # A refusal is reported as an error although the model gave a true reason; so are calls, because the CLI may
+        # take one step only, and an interrupt of ours after a true reason.
+        told = self._ended is not None and (self.cut_short or self._ended.reason in _REPORTED_AS_ERRORS)
         if (body.get("is_error") or body.get("subtype") != "success") and not told:
             yield from self.fail(failure_of(body, self._error_word))
         elif self._ended is None or self._open is not None:

@@ -88,15 +88,12 @@ def _kill_all(child: int) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         try:
-            while os.waitpid(-1, 0)[0]:
-                if _nothing_waits():
-                    break
+            # Wait for one of them and collect the others that are dead; never wait for one that was not found yet.
+            os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         except ChildProcessError:
             return
-
-
-def _nothing_waits() -> bool:
-    return os.waitpid(-1, os.WNOHANG)[0] == 0
 
 
 def _exit_code(status: int) -> int:

@@ -39,6 +39,7 @@ class Resolved:
 
     value: str
     fell_back: bool
+    effort_levels: tuple[str, ...] = ()
 
 
 _CONTEXT: Final = 200_000
@@ -86,11 +87,13 @@ class Catalogue:
         """Say which name the CLI is to be started with. An unknown one falls back, or is refused."""
         found = await self.find(name)
         if found is not None:
-            return Resolved(found.value, fell_back=False)
+            return Resolved(found.value, fell_back=False, effort_levels=found.effort_levels)
         if self._options.unknown_model is UnknownModel.REFUSE:
             raise _unknown(name)
         fallback = await self.find(self._options.default_model)
-        return Resolved(fallback.value if fallback else self._options.default_model, fell_back=True)
+        if fallback is None:
+            return Resolved(self._options.default_model, fell_back=True)
+        return Resolved(fallback.value, fell_back=True, effort_levels=fallback.effort_levels)
 
 
 def _union(offered: Iterable[OfferedModel]) -> list[Model]:

@@ -25,6 +25,10 @@ class Plan:
     created_s: int
     model: str
     request: TurnRequest
+    # Whose turn it is: a process that served one is never handed to another.
+    principal: str = ""
+    # How hard this model can be asked to think; empty for one that takes a budget instead.
+    effort_levels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

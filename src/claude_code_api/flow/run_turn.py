@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from claude_code_api.flow.access import Caller
 from claude_code_api.flow.admission import RETRY_AFTER_S, Admission
 from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.options import FlowOptions
@@ -105,13 +106,13 @@ class TurnRunner:
         self.draining = False
 
     @asynccontextmanager
-    async def run(self, request: TurnRequest) -> AsyncIterator[RunningTurn]:
+    async def run(self, request: TurnRequest, caller: Caller) -> AsyncIterator[RunningTurn]:
         """Run one turn for the length of the context. Raises `TurnRefusedError` where it cannot begin."""
         self._refuse_when_draining()
         async with self.admission.permit(), self._counted():
             # It may have waited for its place until after the end was called.
             self._refuse_when_draining()
-            plan = await self._plan(request)
+            plan = await self._plan(request, caller)
             async with self._engine.lease(plan) as lease, self._followed(RunningTurn(plan, lease)) as turn:
                 yield turn
 
@@ -143,9 +144,16 @@ class TurnRunner:
         if self.draining:
             raise _shutting_down()
 
-    async def _plan(self, request: TurnRequest) -> Plan:
+    async def _plan(self, request: TurnRequest, caller: Caller) -> Plan:
         resolved = await self._catalogue.resolve(request.model)
-        return Plan(uuid.uuid4().hex, int(self._clock.now_s()), resolved.value, request)
+        return Plan(
+            turn_id=uuid.uuid4().hex,
+            created_s=int(self._clock.now_s()),
+            model=resolved.value,
+            request=request,
+            principal=caller.name,
+            effort_levels=resolved.effort_levels,
+        )
 
     @property
     def _too_long(self) -> TurnError:

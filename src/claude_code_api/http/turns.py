@@ -45,10 +45,10 @@ def turn_routes(runner: TurnRunner, pulse: Pulse, clock: Clock) -> APIRouter:
     router = APIRouter(tags=["turns"])
 
     def add(path: str, dialect: Dialect) -> None:
-        async def answer_turn(request: Request, _: GuardedCaller) -> Response:
+        async def answer_turn(request: Request, caller: GuardedCaller) -> Response:
             body = decode_object(await request.body())
             turn = dialect.parse(body, dict(request.headers))
-            return _TurnResponse(TurnAnswer(dialect, turn, runner.run(turn), pulse, clock))
+            return _TurnResponse(TurnAnswer(dialect, turn, runner.run(turn, caller), pulse, clock))
 
         router.post(path, name=dialect.name, openapi_extra=_BODY, response_class=Response)(answer_turn)
 

@@ -1,0 +1,138 @@
+"""A request → the fields that are laid over the CLI's own request to the model. Pure.
+
+The CLI takes them as one JSON text (`CLAUDE_CODE_EXTRA_BODY`) and puts them in the place of what it would have sent. So
+the parameters, the client's functions and, in the clean lane, the whole conversation reach the model as they are, from
+a process that knows nothing: see docs/decisions/0006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from claude_code_api.engine.transcript import blocks_json
+from claude_code_api.turn.request import (
+    Effort,
+    Json,
+    JsonObject,
+    Message,
+    Reasoning,
+    ToolChoice,
+    ToolChoiceKind,
+    TurnRequest,
+)
+
+# Tokens of thinking for models that take a budget and no effort. The largest is what the CLI itself would ask for, the
+# smallest what the model's API accepts.
+BUDGETS: Final[Mapping[Effort, int]] = {
+    Effort.MINIMAL: 1_024,
+    Effort.LOW: 2_048,
+    Effort.MEDIUM: 8_192,
+    Effort.HIGH: 16_384,
+    Effort.XHIGH: 31_999,
+    Effort.MAX: 31_999,
+}
+MIN_BUDGET: Final = 1_024
+# From the least to the most; a model that lacks one gets the next lower one that it has.
+_EFFORTS: Final = tuple(Effort)
+_CACHED: Final[JsonObject] = {"type": "ephemeral"}
+
+
+def parameter_fields(request: TurnRequest, effort_levels: Sequence[str]) -> dict[str, Json]:
+    """Everything but the conversation. `effort_levels` are the ones that the model offers."""
+    fields: dict[str, Json] = {
+        "max_tokens": request.limits.max_output_tokens,
+        "stop_sequences": list(request.limits.stop) or None,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "top_k": request.sampling.top_k,
+        "metadata": {"user_id": request.end_user} if request.end_user else None,
+        "thinking": _thinking(request, effort_levels),
+        "output_config": _output_config(request, effort_levels) or None,
+        **_tool_fields(request),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def conversation_fields(messages: Sequence[Message]) -> dict[str, Json]:
+    """Write the conversation; its end is marked for the cache, as the CLI would mark it."""
+    written: list[dict[str, Json]] = [
+        {"role": message.role, "content": blocks_json(message.blocks)} for message in messages if message.blocks
+    ]
+    if written and not any(_has_cache_mark(message["content"]) for message in written):
+        written[-1] = {**written[-1], "content": _marked(written[-1]["content"])}
+    return {"messages": written}
+
+
+def _has_cache_mark(content: Json) -> bool:
+    # Marks are few and counted by the model's API: a client that sets its own gets none of ours.
+    return isinstance(content, list) and any("cache_control" in block for block in content)
+
+
+def _marked(content: Json) -> Json:
+    if not isinstance(content, list) or content[-1]["type"] in {"thinking", "redacted_thinking"}:
+        return content
+    return [*content[:-1], {**content[-1], "cache_control": _CACHED}]
+
+
+# Tools
+
+
+def _tool_fields(request: TurnRequest) -> dict[str, Json]:
+    if not request.tools:
+        return {}
+    tools: list[Json] = []
+    for tool in request.tools:
+        described: JsonObject = {"description": tool.description} if tool.description is not None else {}
+        strict: JsonObject = {"strict": tool.strict} if tool.strict is not None else {}
+        tools.append({"name": tool.name, **described, "input_schema": tool.schema, **strict})
+    return {"tools": tools, "tool_choice": _tool_choice(request.tool_choice)}
+
+
+def _tool_choice(choice: ToolChoice) -> Json:
+    one_at_a_time: JsonObject = {} if choice.parallel else {"disable_parallel_tool_use": True}
+    match choice.kind:
+        case ToolChoiceKind.NONE:
+            return {"type": "none"}
+        case ToolChoiceKind.REQUIRED:
+            return {"type": "any", **one_at_a_time}
+        case ToolChoiceKind.NAMED:
+            return {"type": "tool", "name": choice.name, **one_at_a_time}
+        case ToolChoiceKind.AUTO:
+            return {"type": "auto", **one_at_a_time} if one_at_a_time else None
+
+
+# Thinking and the form of the answer
+
+
+def _output_config(request: TurnRequest, effort_levels: Sequence[str]) -> dict[str, Json]:
+    config: dict[str, Json] = {}
+    effort = _offered_effort(request.reasoning, effort_levels)
+    if effort is not None:
+        config["effort"] = effort
+    if request.output_schema is not None:
+        config["format"] = {"type": "json_schema", "schema": request.output_schema.schema}
+    return config
+
+
+def _offered_effort(reasoning: Reasoning, effort_levels: Sequence[str]) -> str | None:
+    wish = reasoning.effort
+    if wish is None or wish is Effort.NONE or not effort_levels:
+        return None
+    rank = _EFFORTS.index(wish)
+    lower = [effort.value for effort in _EFFORTS[: rank + 1] if effort.value in effort_levels]
+    return lower[-1] if lower else effort_levels[0]
+
+
+def _thinking(request: TurnRequest, effort_levels: Sequence[str]) -> Json:
+    budget = request.reasoning.budget_tokens
+    effort = request.reasoning.effort
+    if budget is None and effort is not None and not effort_levels:
+        budget = BUDGETS.get(effort)
+    if budget is None:
+        return None
+    # Thinking counts against the answer's length, so the budget has to be below it.
+    limit = request.limits.max_output_tokens
+    if limit is not None:
+        budget = min(budget, limit - 1)
+    return {"type": "enabled", "budget_tokens": budget} if budget >= MIN_BUDGET else None

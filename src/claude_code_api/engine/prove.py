@@ -1,0 +1,173 @@
+"""Checks the installed CLI against a stand-in of the model's API: which of the undocumented ways hold in this version.
+
+Once for each binary, in about a second, without a token and without an account. What does not hold is not used; the
+way that always works then takes over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import orjson
+
+from claude_code_api import __version__
+from claude_code_api.engine.options import Credentials, EngineOptions, Site
+from claude_code_api.engine.overlay import conversation_fields, parameter_fields
+from claude_code_api.engine.protocol import PLACEHOLDER
+from claude_code_api.engine.resident import Handover, Resident
+from claude_code_api.engine.starter import Starter
+from claude_code_api.engine.translate import Translator
+from claude_code_api.turn.errors import TurnRefusedError
+from claude_code_api.turn.events import Ended, EndReason, TurnEvent
+from claude_code_api.turn.request import ClientTool, JsonObject, Limits, Message, Role, TextBlock, TurnRequest
+
+CACHE_NAME: Final = "proved.json"
+# Any model will do: the stand-in knows none.
+_MODEL: Final = "claude-sonnet-4-20250514"
+_MEANT_FOR_THE_CLI: Final = "/compact @/etc/passwd !ls #note --help"
+
+
+class ProvingGround(Protocol):
+    """A stand-in of the model's API, as far as it is needed here."""
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens."""
+        ...
+
+    def will_say(self, text: str, stop_reason: str) -> None:
+        """Answer the next request with a text and a stop reason."""
+        ...
+
+    def will_call(self, tool: str) -> None:
+        """Answer the next request with a call."""
+        ...
+
+    def bodies(self) -> Sequence[Mapping[str, Any]]:
+        """Return what has been asked so far."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found: each thing that was tried, and whether it holds."""
+
+    held: Mapping[str, bool]
+
+    @property
+    def overlay(self) -> bool:
+        """Whether a request may be laid over a warm process."""
+        return bool(self.held) and all(self.held.values())
+
+
+NOTHING_PROVED: Final = Proof({})
+
+
+async def prove(options: EngineOptions, site: Site, ground: ProvingGround) -> Proof:
+    """Try everything on one process."""
+    trial = dataclasses.replace(options, anthropic_base_url=ground.base_url)
+    # Its processes are not the engine's, and must not meet them.
+    doors = site.doors / "proof" if site.doors is not None else None
+    if doors is not None:
+        doors.mkdir(mode=0o700, exist_ok=True)
+    key = Credentials(api_key="sk-ant-proof")
+    ours = dataclasses.replace(site, credentials=key, run_directory=site.run_directory / "proof", doors=doors)
+    starter = Starter(trial, ours)
+    try:
+        resident = await starter.start(_MODEL)
+        return Proof(await _Trial(resident, ground).run())
+    except TurnRefusedError as refusal:
+        return Proof({f"the CLI runs ({refusal.error.detail})": False})
+    finally:
+        await starter.close()
+        for directory in (ours.run_directory, doors):
+            if directory is not None:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+class _Trial:
+    def __init__(self, resident: Resident, ground: ProvingGround) -> None:
+        self._resident, self._ground = resident, ground
+        self._clean = True
+
+    async def run(self) -> dict[str, bool]:
+        """Each turn asks for one thing more; the later ones also show that the earlier ones left nothing behind."""
+        text = _MEANT_FOR_THE_CLI
+        bare = await self._turn(TurnRequest(_MODEL, _says("user", text)))
+        history = (*_says("user", "one"), *_says("assistant", "two"), *_says("user", text))
+        limited = TurnRequest(_MODEL, history, limits=Limits(7), system=(TextBlock("be brief"),))
+        cut, cut_ending = await self._turn_and_ending(limited, "max_tokens")
+        tool = ClientTool("Read", "reads", {"type": "object", "properties": {}})
+        called, called_ending = await self._turn_and_ending(TurnRequest(_MODEL, history, tools=(tool,)), "tool_use")
+        return {
+            "a conversation arrives as it is": _texts(bare) == [text] and _texts(cut) == ["one", "two", text],
+            "nothing is added to it": len(bare.get("system", ())) == 1 and not bare.get("tools"),
+            "a system prompt can be set": [part["text"] for part in cut.get("system", ())][1:] == ["be brief"],
+            "parameters take effect": cut.get("max_tokens") == limited.limits.max_output_tokens,
+            "a cut answer is one request": cut_ending is EndReason.LENGTH,
+            "functions arrive as they are": [entry.get("name") for entry in called.get("tools", ())] == ["Read"],
+            "a call is one request": called_ending is EndReason.TOOL_USE,
+            "a turn leaves nothing behind": self._clean and called.get("max_tokens") == bare.get("max_tokens"),
+        }
+
+    async def _turn(self, request: TurnRequest) -> Mapping[str, Any]:
+        body, _ = await self._turn_and_ending(request, "end_turn")
+        return body
+
+    async def _turn_and_ending(self, request: TurnRequest, stop: str) -> tuple[Mapping[str, Any], EndReason | None]:
+        """What one turn asked of the model, and how it ended; nothing of either when it asked more than once."""
+        before = len(self._ground.bodies())
+        if stop == "tool_use":
+            self._ground.will_call("Read")
+        else:
+            self._ground.will_say("word", stop)
+        fields = {**parameter_fields(request, ()), **conversation_fields(request.messages)}
+        prompt = "\n\n".join(block.text for block in request.system)
+        given = Handover(str(uuid.uuid4()), [PLACEHOLDER], fields, prompt)
+        turn = await self._resident.begin(Translator(given.uuid, 0), given)
+        events: list[TurnEvent] = [event async for batch in turn.mailbox.batches() for event in batch]
+        self._clean = await self._resident.clean(turn) and self._clean
+        asked = self._ground.bodies()[before:]
+        last = events[-1] if events else None
+        ending = last.reason if isinstance(last, Ended) else None
+        return (asked[0], ending) if len(asked) == 1 else ({}, None)
+
+
+def _says(role: Role, text: str) -> tuple[Message, ...]:
+    return (Message(role, (TextBlock(text),)),)
+
+
+def _texts(body: Mapping[str, Any]) -> list[str]:
+    return [block.get("text", "") for message in body.get("messages", ()) for block in message["content"]]
+
+
+# What is known already
+
+
+def remembered(data_dir: Path, binary: Path) -> Proof | None:
+    """Return what was found for this very binary by this very version, if it was ever tried."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        found = orjson.loads((data_dir / CACHE_NAME).read_bytes())
+        if found["binary"] == _identity(binary):
+            return Proof(dict(found["held"]))
+    return None
+
+
+def remember(data_dir: Path, binary: Path, proof: Proof) -> None:
+    """Keep what was found. Losing it costs a second at the next start, so nothing depends on it."""
+    found: JsonObject = {"binary": _identity(binary), "held": proof.held}
+    with suppress(OSError):
+        draft = data_dir / f".{CACHE_NAME}.{uuid.uuid4().hex}"
+        draft.write_bytes(orjson.dumps(found))
+        draft.replace(data_dir / CACHE_NAME)
+
+
+def _identity(binary: Path) -> list[str]:
+    state = binary.stat()
+    return [__version__, str(binary), str(state.st_size), str(state.st_mtime_ns)]

@@ -1,0 +1,129 @@
+"""A process with its home, ready for turns: given a request, cleaned up after it, and ended.
+
+A resident holds no conversation between turns. Whatever a turn needs is laid over the CLI's own request to the model,
+and taken off again afterwards, behind the answer; a resident that cannot be cleaned is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from claude_code_api.engine.launch import Home
+from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, ProcessState, RunningTurn
+from claude_code_api.engine.protocol import user_line
+from claude_code_api.engine.relay import Door
+from claude_code_api.engine.translate import Translator
+from claude_code_api.turn.request import Json, JsonObject
+
+_log = structlog.get_logger("claude_code_api.engine")
+
+_PAGE_MIB: Final = 4096 / 1024 / 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What a resident is given for a turn: the message, what is laid over the request, and a system prompt."""
+
+    uuid: str
+    blocks: Json
+    fields: Mapping[str, Json]
+    prompt: str = ""
+
+
+class Resident:
+    """One warm process."""
+
+    def __init__(
+        self, process: CliProcess, home: Home, model: str, door: Door | None, on_end: Callable[[Resident], None]
+    ) -> None:
+        """Take over a process that was started for `model`, with its door to the model if it has one."""
+        self.process, self.home, self.model, self.door = process, home, model, door
+        self.prompted = False
+        self._on_end = on_end
+        self._cli_pid: object = None
+        self._end: asyncio.Task[None] | None = None
+
+    def settle_in(self, answer: Mapping[str, Any], *, prompted: bool) -> None:
+        """Note what the process said of itself when it started."""
+        self._cli_pid = answer.get("pid")
+        self.prompted = prompted
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take a turn."""
+        return self.process.state is ProcessState.READY
+
+    @property
+    def turns(self) -> int:
+        """How many it has had."""
+        return self.process.turns
+
+    def rss_mib(self) -> float:
+        """What it occupies now; 0 where the system does not tell."""
+        try:
+            statm = Path(f"/proc/{self._cli_pid}/statm").read_text(encoding="ascii")
+        except OSError:
+            return 0.0
+        return int(statm.split()[1]) * _PAGE_MIB
+
+    async def begin(self, translator: Translator, given: Handover) -> RunningTurn:
+        """Start a turn. Everything goes out in one write, and is carried out in order."""
+        if self.door is not None:
+            self.door.admit()
+        controls: list[JsonObject] = []
+        if given.prompt:
+            self.prompted = True
+            controls.append(_set_prompt(self.model, given.prompt))
+        if given.fields:
+            controls.append(set_extra_body(orjson.dumps(given.fields).decode()))
+        return await self.process.begin(translator, given.uuid, user_line(given.uuid, given.blocks), controls)
+
+    async def clean(self, turn: RunningTurn) -> bool:
+        """Undo what a turn left behind. False: it cannot be used again."""
+        if not await self.process.end(turn):
+            return False
+        rewind: JsonObject = {
+            "subtype": "rewind_conversation",
+            "target_message_uuid": turn.uuid,
+            "last_seen_user_message_uuid": turn.uuid,
+        }
+        try:
+            rewound, _ = await self.process.controls([rewind, set_extra_body("")])
+        except (ProcessDeadError, ControlRefusedError) as error:
+            _log.warning("cli_not_cleaned", pid=self.process.pid, reason=str(error))
+            return False
+        return bool(rewound.get("rewound"))
+
+    async def retire(self) -> None:
+        """End the process and remove its home. Asked again, it waits for the same end."""
+        if self._end is None:
+            self._end = asyncio.create_task(self._retire(), name=f"end of cli {self.process.pid}")
+        await asyncio.shield(self._end)
+
+    async def _retire(self) -> None:
+        try:
+            await self.process.stop()
+        finally:
+            if self.door is not None:
+                await self.door.close()
+            await asyncio.to_thread(shutil.rmtree, self.home.root, ignore_errors=True)
+            self._on_end(self)
+        if self.process.unread:
+            _log.debug("cli_unread_frames", pid=self.process.pid, counts=self.process.unread)
+
+
+def _set_prompt(model: str, prompt: str) -> JsonObject:
+    return {"subtype": "set_model", "model": model, "system_prompt": prompt, "only_if_model_is_current": True}
+
+
+def set_extra_body(text: str) -> JsonObject:
+    """Ask for fields to be laid over every request; "" takes them off."""
+    return {"subtype": "apply_flag_settings", "settings": {"env": {"CLAUDE_CODE_EXTRA_BODY": text}}}

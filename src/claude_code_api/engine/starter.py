@@ -1,0 +1,99 @@
+"""Makes residents: a home, perhaps a transcript to resume from, a process, and the first words with it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+from typing import Any, Final
+
+from claude_code_api.engine.child import Child
+from claude_code_api.engine.launch import Home, Lane, Launch, Resume, chat_launch, lane_for
+from claude_code_api.engine.options import EngineOptions, Site
+from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError
+from claude_code_api.engine.relay import Relay
+from claude_code_api.engine.resident import Resident
+from claude_code_api.engine.seat import Seating
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.request import JsonObject
+
+# Thinking is off unless a turn asks for it (docs/decisions/0005).
+NO_THINKING: Final[JsonObject] = {"subtype": "set_max_thinking_tokens", "max_thinking_tokens": 0}
+
+
+class Starter:
+    """Starts processes, and knows all that are alive."""
+
+    def __init__(self, options: EngineOptions, site: Site) -> None:
+        """Remember what to start and how."""
+        self._options, self._site = options, site
+        self._relay = Relay(options, site.credentials) if lane_for(site.credentials) is Lane.CLEAN else None
+        self._numbers = itertools.count(1)
+        self.alive: set[Resident] = set()
+
+    async def start(self, model: str) -> Resident:
+        """Start one that knows nothing."""
+        resident, _ = await self.start_and_ask(model)
+        return resident
+
+    async def start_and_ask(
+        self, model: str, seating: Seating | None = None, prompt: str = ""
+    ) -> tuple[Resident, dict[str, Any]]:
+        """Start one, with a conversation and a system prompt if there are any; also returns what it says of itself."""
+        home = self._next_home()
+        door = None
+        try:
+            resume = await asyncio.to_thread(_furnish, home, seating)
+            if self._relay is not None and home.door is not None:
+                door = await self._relay.open(home.door)
+            process = await self._spawn(chat_launch(self._options, self._site, home, model, resume))
+        except BaseException as error:
+            if door is not None:
+                await door.close()
+            await asyncio.to_thread(shutil.rmtree, home.root, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise unavailable(f"cannot make {home.root}: {error}") from error
+            raise
+        resident = Resident(process, home, model, door, on_end=self.alive.discard)
+        self.alive.add(resident)
+        try:
+            answer = await process.initialize(prompt, within_s=self._options.start_s)
+            await process.controls([NO_THINKING])
+        except BaseException as error:
+            await asyncio.shield(resident.retire())
+            if isinstance(error, (ProcessDeadError, ControlRefusedError)):
+                raise unavailable(str(error)) from error
+            raise
+        resident.settle_in(answer, prompted=bool(prompt))
+        return resident, answer
+
+    def _next_home(self) -> Home:
+        number = str(next(self._numbers))
+        root = self._site.run_directory / number
+        if self._relay is None:
+            return Home(root)
+        return Home(root, self._site.doors / number if self._site.doors is not None else root / "door")
+
+    async def _spawn(self, launch: Launch) -> CliProcess:
+        try:
+            child = await Child.spawn(launch)
+        except OSError as error:
+            raise unavailable(f"cannot start {launch.argv[0]}: {error}") from error
+        return CliProcess(child, silence_s=self._options.silence_s)
+
+    async def close(self) -> None:
+        """End every process that is still there."""
+        await asyncio.gather(*(resident.retire() for resident in tuple(self.alive)))
+        if self._relay is not None:
+            await self._relay.close()
+
+
+def _furnish(home: Home, seating: Seating | None) -> Resume | None:
+    home.make()
+    return seating.write_transcript(home) if seating is not None else None
+
+
+def unavailable(detail: str) -> TurnRefusedError:
+    """Refuse a turn because the CLI does not work."""
+    message = "The Claude CLI could not be started; `claude-code-api doctor` says why."
+    return TurnRefusedError(TurnError(ErrorKind.ENGINE_UNAVAILABLE, message, detail, source="engine"))

@@ -1,0 +1,193 @@
+"""What a request asks for → the fields that are laid over the CLI's own request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from claude_code_api.engine.overlay import BUDGETS, conversation_fields, parameter_fields
+from claude_code_api.turn.request import (
+    ClientTool,
+    Effort,
+    Json,
+    Limits,
+    Message,
+    OpaqueBlock,
+    OutputSchema,
+    Reasoning,
+    Sampling,
+    TextBlock,
+    ThinkingBlock,
+    ToolChoice,
+    ToolChoiceKind,
+    ToolResultBlock,
+    ToolUseBlock,
+    TurnRequest,
+)
+
+LEVELS = ("low", "medium", "high", "max")
+SCHEMA: dict[str, Json] = {"type": "object", "oneOf": [{"required": ["b"]}, {"required": ["a"]}], "$defs": {"z": {}}}
+LOOK = ClientTool("Read", "looks", SCHEMA)
+
+
+def asked(**fields: Any) -> TurnRequest:
+    return TurnRequest("m", (), **fields)
+
+
+def test_nothing_asked_for_is_nothing_laid_over() -> None:
+    assert parameter_fields(asked(), ()) == {}
+    assert parameter_fields(asked(), LEVELS) == {}
+
+
+def test_every_parameter_is_a_field_zeros_too() -> None:
+    request = asked(limits=Limits(7, ("a", "\n")), sampling=Sampling(0.0, 1.0, 0), end_user="ü\u2028'\"")
+    assert parameter_fields(request, ()) == {
+        "max_tokens": 7,
+        "stop_sequences": ["a", "\n"],
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "top_k": 0,
+        "metadata": {"user_id": "ü\u2028'\""},
+    }
+
+
+def test_functions_arrive_in_the_clients_order_and_words() -> None:
+    bare = ClientTool("a.b", None, {}, strict=True)
+    fields = parameter_fields(asked(tools=(LOOK, bare)), ())
+    assert fields == {
+        "tools": [
+            {"name": "Read", "description": "looks", "input_schema": SCHEMA},
+            {"name": "a.b", "input_schema": {}, "strict": True},
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("choice", "field"),
+    [
+        (ToolChoice(), None),
+        (ToolChoice(parallel=False), {"type": "auto", "disable_parallel_tool_use": True}),
+        (ToolChoice(ToolChoiceKind.NONE), {"type": "none"}),
+        (ToolChoice(ToolChoiceKind.NONE, parallel=False), {"type": "none"}),
+        (ToolChoice(ToolChoiceKind.REQUIRED), {"type": "any"}),
+        (ToolChoice(ToolChoiceKind.REQUIRED, parallel=False), {"type": "any", "disable_parallel_tool_use": True}),
+        (ToolChoice(ToolChoiceKind.NAMED, "Read"), {"type": "tool", "name": "Read"}),
+    ],
+)
+def test_the_wish_about_functions(choice: ToolChoice, field: Json) -> None:
+    assert parameter_fields(asked(tools=(LOOK,), tool_choice=choice), ()).get("tool_choice") == field
+    # Without functions there is nothing to choose from, and the model's API would refuse a choice.
+    assert "tool_choice" not in parameter_fields(asked(tool_choice=choice), ())
+
+
+@pytest.mark.parametrize(
+    ("effort", "levels", "said"),
+    [
+        (Effort.LOW, LEVELS, "low"),
+        (Effort.XHIGH, LEVELS, "high"),
+        (Effort.MAX, LEVELS, "max"),
+        # Nothing that low is offered: the lowest that is.
+        (Effort.MINIMAL, LEVELS, "low"),
+        (Effort.NONE, LEVELS, None),
+    ],
+)
+def test_effort_where_the_model_has_levels(effort: Effort, levels: tuple[str, ...], said: str | None) -> None:
+    fields = parameter_fields(asked(reasoning=Reasoning(effort)), levels)
+    assert fields == ({"output_config": {"effort": said}} if said else {})
+
+
+def test_effort_where_the_model_has_a_budget() -> None:
+    for effort, tokens in BUDGETS.items():
+        fields = parameter_fields(asked(reasoning=Reasoning(effort)), ())
+        assert fields == {"thinking": {"type": "enabled", "budget_tokens": tokens}}
+    assert parameter_fields(asked(reasoning=Reasoning(Effort.NONE)), ()) == {}
+    assert parameter_fields(asked(reasoning=Reasoning(budget_tokens=5000)), LEVELS) == {
+        "thinking": {"type": "enabled", "budget_tokens": 5000}
+    }
+
+
+def test_a_budget_stays_below_the_length_of_the_answer() -> None:
+    def budget(limit: int) -> Json:
+        request = asked(reasoning=Reasoning(Effort.HIGH), limits=Limits(limit))
+        return parameter_fields(request, ()).get("thinking")
+
+    assert budget(2000) == {"type": "enabled", "budget_tokens": 1999}
+    assert budget(1025) == {"type": "enabled", "budget_tokens": 1024}
+    assert budget(1024) is None
+
+
+def test_a_schema_and_an_effort_share_their_field() -> None:
+    request = asked(reasoning=Reasoning(Effort.LOW), output_schema=OutputSchema("x", SCHEMA))
+    assert parameter_fields(request, LEVELS) == {
+        "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}}
+    }
+
+
+# The conversation
+
+
+def said(*messages: Message) -> Json:
+    return conversation_fields(messages)["messages"]
+
+
+MARK: Json = {"type": "ephemeral"}
+
+
+def test_every_kind_of_block_arrives_and_the_end_is_marked() -> None:
+    image = OpaqueBlock({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}})
+    call = ToolUseBlock("toolu_1", "look", {"at": "sea"})
+    result = ToolResultBlock("toolu_1", (TextBlock("blue"), image), is_error=True)
+    assert said(
+        Message("assistant", (TextBlock("first"),)),
+        Message("user", (TextBlock(" a\n"), image)),
+        Message("user", (TextBlock(" "),)),
+        Message("assistant", (ThinkingBlock("hm", "sig"), call)),
+        Message("user", (result,)),
+    ) == [
+        {"role": "assistant", "content": [{"type": "text", "text": "first"}]},
+        {"role": "user", "content": [{"type": "text", "text": " a\n"}, image.body]},
+        {"role": "user", "content": [{"type": "text", "text": " "}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "sig"},
+                {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": "sea"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "toolu_1",
+                    "content": [{"type": "text", "text": "blue"}, image.body],
+                    "is_error": True,
+                    "cache_control": MARK,
+                }
+            ],
+        },
+    ]
+
+
+def test_a_client_that_marks_for_the_cache_gets_no_mark_of_ours() -> None:
+    marked = TextBlock("long", {"cache_control": {"type": "ephemeral", "ttl": "1h"}})
+    assert said(Message("user", (marked,)), Message("user", (TextBlock("q"),))) == [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "long", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+        },
+        {"role": "user", "content": [{"type": "text", "text": "q"}]},
+    ]
+
+
+def test_thoughts_cannot_be_marked() -> None:
+    assert said(Message("assistant", (ThinkingBlock("hm", "sig"),))) == [
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "sig"}]}
+    ]
+
+
+def test_a_message_without_blocks_is_none() -> None:
+    assert said(Message("user", (TextBlock("a"),)), Message("assistant", ())) == [
+        {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": MARK}]}
+    ]
