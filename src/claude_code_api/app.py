@@ -207,6 +207,8 @@ async def claude_engine(settings: Settings) -> AsyncIterator[ClaudeEngine]:
     data_dir = settings.storage.data_dir
     try:
         make_private_directory(data_dir)
+    except KeyFileError as error:
+        raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"The data directory {data_dir} cannot be used: {error.strerror}. Set --data-dir.") from error
     with own_run_directory(data_dir) as run_directory, own_run_directory(_doors_base()) as doors:

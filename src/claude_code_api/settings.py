@@ -44,8 +44,12 @@ ALSO_FROM: Final[Mapping[str, str]] = {
 _THE_CLIS_OWN: Final = frozenset({"CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS"})
 _CONFIG_PLACES: Final = ("claude-code-api.toml", "~/.config/claude-code-api/config.toml")
 _MASKED: Final = "********"
-# No number may be negative; these have an upper end as well.
+# No number may be negative; these have an upper end as well, and those make no sense as nothing.
 _LARGEST: Final[Mapping[str, int]] = {"port": 65535}
+_NOT_ZERO: Final = frozenset(
+    {"api_timeout_s", "body_mib", "body_silence_s", "heartbeat_s", "max_turns", "process_turns", "silence_s", "start_s"}
+    | {"turn_s"}
+)
 
 Section = TypeVar("Section")
 
@@ -205,7 +209,9 @@ def _fill(section: type[Section], found: Mapping[str, tuple[object, str]]) -> Se
         raise _wrong(str(problem["loc"][0]), found, problem["msg"]) from None
     for name in given:
         value = getattr(filled, name)
-        if isinstance(value, (int, float)) and not 0 <= value <= _LARGEST.get(name, math.inf):
+        if not isinstance(value, (int, float)):
+            continue
+        if not 0 <= value <= _LARGEST.get(name, math.inf) or (value == 0 and name in _NOT_ZERO):
             raise _wrong(name, found, f"{value} is out of range")
     return filled
 

@@ -153,6 +153,8 @@ def test_the_clis_own_variables_are_none_of_ours(monkeypatch: pytest.MonkeyPatch
         ("CLAUDE_CODE_API_WAIT_S", "nan", ("wait_s", "out of range")),
         ("CLAUDE_CODE_API_WAIT_S", "-0.1", ("wait_s", "out of range")),
         ("CLAUDE_CODE_API_MAX_TURNS", "-5", ("max_turns", "out of range")),
+        ("CLAUDE_CODE_API_MAX_TURNS", "0", ("max_turns", "out of range")),
+        ("CLAUDE_CODE_API_HEARTBEAT_S", "0", ("heartbeat_s", "out of range")),
         ("REQUIRE_AUTH", "perhaps", ("require_auth", "environment REQUIRE_AUTH")),
         ("CLAUDE_CODE_API_UNKNOWN_MODEL", "guess", ("unknown_model", "'fallback' or 'refuse'")),
         ("CLAUDE_CODE_API_LOG_LEVEL", "loud", ("log_level", "'debug'")),

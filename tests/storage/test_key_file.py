@@ -119,3 +119,16 @@ def test_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     ):
         monkeypatch.setattr("sys.platform", platform)
         assert StorageOptions().data_dir == tmp_path / place
+
+
+def test_a_directory_in_use_that_others_can_enter_is_not_touched(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "somebody's file").touch()
+    with pytest.raises(KeyFileError, match="chmod 700"):
+        read_or_make_key(shared)
+    assert mode(shared) == 0o755
+    empty = tmp_path / "empty"
+    empty.mkdir(mode=0o755)
+    read_or_make_key(empty)
+    assert mode(empty) == 0o700

@@ -18,9 +18,10 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from claude_code_api.app import StartError, claude_engine, find_claude
+from claude_code_api.app import StartError, claude_engine, find_claude, look_at_the_cli
 from claude_code_api.engine.discover import find_credentials
 from claude_code_api.engine.options import EngineOptions
+from claude_code_api.engine.prove import Proof
 from claude_code_api.flow.ports import Plan
 from claude_code_api.settings import Settings
 from claude_code_api.standin import StandIn, says
@@ -166,7 +167,19 @@ async def _proof(settings: Settings, standin: StandIn) -> list[Finding]:
         async with engine.lease(plan) as lease:
             async for batch in lease.batches():
                 events.extend(batch)
-    return [_version(version), _judge(fold(events), standin)]
+        proof = await look_at_the_cli(engine, settings.storage.data_dir)
+    return [_version(version), _judge(fold(events), standin), *_table(proof)]
+
+
+def _table(proof: Proof) -> list[Finding]:
+    """Show each thing that warm processes rely on. One that does not hold costs time, not correctness."""
+    slow = "Warm processes are not used with this CLI: every turn starts one."
+    return [
+        Finding("warm processes", Verdict.OK, what)
+        if held
+        else Finding("warm processes", Verdict.WARNING, f"not: {what}", slow)
+        for what, held in proof.held.items()
+    ]
 
 
 def _version(version: str) -> Finding:

@@ -31,8 +31,15 @@ class KeyFileError(Exception):
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make a directory that only its owner can enter, or make it so."""
+    """Make a directory that only its owner can enter, or make an empty one so; one that is in use is not touched."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not directory.stat().st_mode & 0o077:
+        return
+    if any(directory.iterdir()):
+        msg = (
+            f"The data directory {directory} can be entered by others; run `chmod 700 {directory}`, or choose another."
+        )
+        raise KeyFileError(msg)
     directory.chmod(0o700)
 
 
