@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from claude_code_api.dialects.dialect import Dialect, ErrorAnswer
 from claude_code_api.dialects.openai_chat_request import parse_request
-from claude_code_api.dialects.openai_chat_stream import FINISH_REASONS, ChatEncoder, completion_id
+from claude_code_api.dialects.openai_chat_stream import ChatEncoder, completion_id, finish_reason
 from claude_code_api.dialects.openai_shared import error_answer, usage_body
 from claude_code_api.dialects.sse import COMMENT
 from claude_code_api.turn.errors import TurnError
@@ -40,9 +40,9 @@ class OpenAIChat:
             raise ValueError("only a turn that ended well can be rendered")
         choice: JsonObject = {
             "index": 0,
-            "message": _message(result),
+            "message": _message(result, request),
             "logprobs": None,
-            "finish_reason": FINISH_REASONS[result.ended.reason],
+            "finish_reason": finish_reason(result.ended, request),
         }
         return {
             "id": completion_id(result.started),
@@ -59,8 +59,8 @@ class OpenAIChat:
         return error_answer(error)
 
 
-def _message(result: TurnResult) -> JsonObject:
-    calls = [_call(part) for part in result.parts if part.kind is PartKind.TOOL]
+def _message(result: TurnResult, request: TurnRequest) -> JsonObject:
+    calls = [part for part in result.parts if part.kind is PartKind.TOOL]
     said = any(part.kind is PartKind.TEXT for part in result.parts)
     message: dict[str, Json] = {
         "role": "assistant",
@@ -72,18 +72,19 @@ def _message(result: TurnResult) -> JsonObject:
     thinking = result.text_of(PartKind.THINKING)
     if thinking:
         message["reasoning_content"] = thinking
-    if calls:
-        message["tool_calls"] = calls
+    if calls and request.legacy_calls:
+        # Room for one: the model was told to make no more.
+        message["function_call"] = _function(calls[0])
+    elif calls:
+        message["tool_calls"] = [
+            {"id": part.tool_id, "type": "function", "function": _function(part)} for part in calls
+        ]
     return message
 
 
-def _call(part: Part) -> JsonObject:
+def _function(part: Part) -> JsonObject:
     # Arguments of no characters mean no arguments; clients parse them as JSON.
-    return {
-        "id": part.tool_id,
-        "type": "function",
-        "function": {"name": part.tool_name, "arguments": part.text or "{}"},
-    }
+    return {"name": part.tool_name, "arguments": part.text or "{}"}
 
 
 OPENAI_CHAT: Dialect = OpenAIChat()

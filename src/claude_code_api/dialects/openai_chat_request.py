@@ -23,32 +23,25 @@ from claude_code_api.dialects.openai_tools import read_response_format, read_too
 from claude_code_api.turn.errors import invalid
 from claude_code_api.turn.request import Effort, Json, JsonObject, Limits, Reasoning, Sampling, TurnRequest
 
-# Read into the TurnRequest, but the engine of this release does not act on them: named like ignored ones. The change
-# that teaches the engine moves the names to HONOURED and deletes this constant.
-NOT_YET = frozenset(
+HONOURED = frozenset(
     {
         "function_call",
         "functions",
-        "parallel_tool_calls",
-        "reasoning_effort",
-        "response_format",
-        "tool_choice",
-        "tools",
-    }
-)
-
-HONOURED = frozenset(
-    {
         "max_completion_tokens",
         "max_tokens",
         "messages",
         "model",
+        "parallel_tool_calls",
         "project_id",
+        "reasoning_effort",
+        "response_format",
         "session_id",
         "stop",
         "stream",
         "stream_options",
         "temperature",
+        "tool_choice",
+        "tools",
         "top_p",
         "user",
     }
@@ -83,20 +76,14 @@ NAMED = frozenset(
 # Values that ask for what happens anyway. They are not named.
 DEFAULTS: Mapping[str, tuple[Json, ...]] = {
     "frequency_penalty": (0,),
-    "function_call": ("auto", "none"),
-    "functions": ([],),
     "logit_bias": ({},),
     "logprobs": (False,),
     "metadata": ({},),
     "modalities": (["text"],),
     "n": (1,),
-    "parallel_tool_calls": (True,),
     "presence_penalty": (0,),
-    "response_format": ({"type": "text"},),
     "service_tier": ("auto", "default"),
     "store": (False,),
-    "tool_choice": ("auto", "none"),
-    "tools": ([],),
     "top_logprobs": (0,),
     "verbosity": ("medium",),
 }
@@ -135,6 +122,7 @@ def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
         project_id=optional_string(body, "project_id") or headers.get("x-project-id") or None,
         stream=stream,
         stream_usage=stream_usage,
+        legacy_calls=bool(body.get("functions")),
         ignored=notes.names(),
     )
 
@@ -143,7 +131,7 @@ def _name_the_rest(body: JsonObject, notes: Notes) -> None:
     for name, value in body.items():
         if value is None or name in HONOURED or value in DEFAULTS.get(name, ()):
             continue
-        if name in NAMED or name in NOT_YET:
+        if name in NAMED:
             notes.add(name)
         else:
             notes.add_unknown(name)

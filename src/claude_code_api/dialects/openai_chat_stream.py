@@ -40,6 +40,13 @@ FINISH_REASONS: Mapping[EndReason, str] = {
 _TEXT_KEYS = {PartKind.TEXT: b'{"content":', PartKind.THINKING: b'{"reasoning_content":'}
 
 
+def finish_reason(ended: Ended, request: TurnRequest) -> str:
+    """Say why the model stopped, in the dialect's words."""
+    if request.legacy_calls and ended.reason is EndReason.TOOL_USE:
+        return "function_call"
+    return FINISH_REASONS[ended.reason]
+
+
 def completion_id(started: Started) -> str:
     """Give the id of the answer."""
     return f"chatcmpl-{started.turn_id}"
@@ -55,8 +62,10 @@ class ChatEncoder:
         "_calls",
         "_content_open",
         "_model",
+        "_muted",
         "_open",
         "_prefix",
+        "_request",
         "_role_sent",
         "_suffix",
         "_usage",
@@ -65,12 +74,13 @@ class ChatEncoder:
 
     def __init__(self, request: TurnRequest) -> None:
         """Prepare what is known before the first event."""
+        self._request = request
         self._model = dump_text(request.model)
         self._with_usage = request.stream_usage
         # A chunk is prefix + choices + suffix; a delta of the open part is before + text + after.
         self._prefix = self._suffix = self._before = self._after = b""
         self._open = PartKind.TEXT
-        self._role_sent = self._content_open = self._arguments_empty = False
+        self._role_sent = self._content_open = self._arguments_empty = self._muted = False
         self._calls = 0
         self._usage: Usage | None = None
 
@@ -112,13 +122,13 @@ class ChatEncoder:
         self._before, _, self._after = self._choice(opening + b"\0" + closing).partition(b"\0")
 
     def _delta(self, text: str) -> bytes:
-        if not text:
+        if not text or self._muted:
             return b""
         self._arguments_empty = False
         return self._before + dump_text(text) + self._after
 
     def _open_part(self, part: PartStarted) -> bytes:
-        self._open = part.kind
+        self._open, self._muted = part.kind, False
         if part.kind is PartKind.TOOL:
             return self._open_call(part)
         self._surround(_TEXT_KEYS[part.kind], b"}")
@@ -131,11 +141,16 @@ class ChatEncoder:
 
     def _open_call(self, part: PartStarted) -> bytes:
         index, self._calls, self._arguments_empty = self._calls, self._calls + 1, True
-        self._surround(b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index, b"}}]}")
         function = {"name": part.tool_name, "arguments": ""}
-        call: JsonObject = {"index": index, "id": part.tool_id, "type": "function", "function": function}
         # A key that is already on its way is not said again: null would not be joined to anything.
         content: JsonObject = {} if self._role_sent else {"content": None}
+        if self._request.legacy_calls:
+            # Room for one: the model was told to make no more, and clients would join a second one to the first.
+            self._muted = index > 0
+            self._surround(b'{"function_call":{"arguments":', b"}}")
+            return b"" if self._muted else self._first({**content, "function_call": function})
+        self._surround(b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index, b"}}]}")
+        call: JsonObject = {"index": index, "id": part.tool_id, "type": "function", "function": function}
         return self._first({**content, "tool_calls": [call]})
 
     def _first(self, delta: JsonObject) -> bytes:
@@ -151,7 +166,7 @@ class ChatEncoder:
     def _end(self, ended: Ended) -> bytes:
         nothing_said = not self._content_open and not self._calls
         delta = self._with_role({"content": ""} if nothing_said else {})
-        last = self._choice(dump(delta), dump_text(FINISH_REASONS[ended.reason]))
+        last = self._choice(dump(delta), dump_text(finish_reason(ended, self._request)))
         return last + self._usage_chunk() + DONE
 
     def _usage_chunk(self) -> bytes:

@@ -94,15 +94,9 @@ class _Conversation:
             self._add_assistant(index, place, message)
 
     def finish(self) -> tuple[tuple[TextBlock, ...], tuple[Message, ...]]:
-        """Close the conversation; it has to end with something that the model can answer."""
+        """Close the conversation; it has to end with something that the model can answer, or go on from."""
         if not self._messages:
             raise invalid("`messages` must hold at least one user message.", param="messages")
-        if self._messages[-1].role == "assistant" and not self._results:
-            raise invalid(
-                f"`{self._last_at}` is the assistant's, and the conversation ends there; a started answer cannot be "
-                "continued. End with a user or tool message.",
-                param=self._last_at,
-            )
         self._close_round()
         if all(isinstance(block, TextBlock) and not block.text.strip(_BLANK) for block in self._messages[-1].blocks):
             raise invalid(f"`{self._last_at}.content` is blank: say something.", param=f"{self._last_at}.content")

@@ -40,13 +40,15 @@ def read_tools(body: JsonObject, notes: Notes) -> tuple[tuple[ClientTool, ...], 
     """Read `tools` with `tool_choice`, or their legacy forms `functions` and `function_call`."""
     if body.get("tools") and body.get("functions"):
         raise invalid("Send either `tools` or the legacy `functions`, not both.", param="functions")
-    tools = _functions(body) if body.get("functions") else _tools(body.get("tools"), notes)
+    legacy = bool(body.get("functions"))
+    tools = _functions(body) if legacy else _tools(body.get("tools"), notes)
     names = set[str]()
     for tool in tools:
         if tool.name in names:
             raise invalid(f'The function "{tool.name}" is offered twice; names must differ.', param="tools")
         names.add(tool.name)
-    parallel = optional_bool(body, "parallel_tool_calls") is not False
+    # An answer in the legacy form has room for one call.
+    parallel = optional_bool(body, "parallel_tool_calls") is not False and not legacy
     field = "tool_choice" if body.get("tool_choice") is not None else "function_call"
     kind, name = _choice(body.get(field), field)
     if kind in (ToolChoiceKind.REQUIRED, ToolChoiceKind.NAMED) and not tools:

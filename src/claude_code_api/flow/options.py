@@ -20,6 +20,13 @@ class UnknownModel(Enum):
     REFUSE = "refuse"
 
 
+class IgnoredParams(Enum):
+    """What becomes of a request with fields that cannot be honoured."""
+
+    NAME = "name"
+    REFUSE = "refuse"
+
+
 # Names that people's tools send by habit, and the names the CLI takes for them.
 DEFAULT_ALIASES = MappingProxyType(
     {
@@ -48,6 +55,9 @@ class FlowOptions:
     unknown_model: Annotated[UnknownModel, "fallback: use the default model and say so; refuse: answer 404."] = (
         UnknownModel.FALLBACK
     )
+    ignored_params: Annotated[
+        IgnoredParams, "name: answer, and name fields that cannot be honoured in X-Ignored-Params; refuse: answer 400."
+    ] = IgnoredParams.NAME
     model_aliases: Annotated[Mapping[str, str], "Further names for models, as a JSON object."] = field(
         default_factory=lambda: DEFAULT_ALIASES
     )

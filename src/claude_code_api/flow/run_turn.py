@@ -17,9 +17,9 @@ import structlog
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.admission import RETRY_AFTER_S, Admission
 from claude_code_api.flow.catalogue import Catalogue
-from claude_code_api.flow.options import FlowOptions
+from claude_code_api.flow.options import FlowOptions, IgnoredParams
 from claude_code_api.flow.ports import Clock, Engine, Lease, Plan
-from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
 from claude_code_api.turn.events import Failed, TurnEvent
 from claude_code_api.turn.order import Order, OrderError
 from claude_code_api.turn.request import TurnRequest
@@ -109,6 +109,7 @@ class TurnRunner:
     async def run(self, request: TurnRequest, caller: Caller) -> AsyncIterator[RunningTurn]:
         """Run one turn for the length of the context. Raises `TurnRefusedError` where it cannot begin."""
         self._refuse_when_draining()
+        self._refuse_what_would_be_ignored(request)
         async with self.admission.permit(), self._counted():
             # It may have waited for its place until after the end was called.
             self._refuse_when_draining()
@@ -143,6 +144,13 @@ class TurnRunner:
     def _refuse_when_draining(self) -> None:
         if self.draining:
             raise _shutting_down()
+
+    def _refuse_what_would_be_ignored(self, request: TurnRequest) -> None:
+        if request.ignored and self._options.ignored_params is IgnoredParams.REFUSE:
+            first = request.ignored[0]
+            raise invalid(
+                f"`{first}` cannot be honoured, and this gateway is set to refuse it: leave it out.", param=first
+            )
 
     async def _plan(self, request: TurnRequest, caller: Caller) -> Plan:
         resolved = await self._catalogue.resolve(request.model)

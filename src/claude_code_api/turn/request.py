@@ -161,4 +161,6 @@ class TurnRequest:
     project_id: str | None = None
     stream: bool = False
     stream_usage: bool = False
+    # The answer says calls in the form that its dialect had before the present one.
+    legacy_calls: bool = False
     ignored: tuple[str, ...] = ()
