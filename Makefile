@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install start start-dev start-prod demo test test-chat test-real faults bench lint clean kill fmt types imports golden docs build lock audit changelog
+.PHONY: help install start start-dev start-prod demo test test-chat test-real faults soak bench lint clean kill fmt types imports golden docs build lock audit changelog
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ test-real: $(READY) ## Run the bundled claude program against the stand-in
 
 faults: $(READY) ## Kill everything at random moments, for some minutes
 	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
+
+soak: $(READY) ## Compare thousands of requests with what has to reach the model, for some minutes
+	$(BIN)/python -m pytest -n 0 -m faults tests/real_cli/test_seating.py $(ARGS)
 
 bench: $(READY) ## Measure ratios against the claude program
 	$(BIN)/python -m bench $(ARGS)

@@ -44,6 +44,7 @@ TARGETS = {
     "test-chat",
     "test-real",
     "faults",
+    "soak",
     "bench",
     "lint",
     "clean",

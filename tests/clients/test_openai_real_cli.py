@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httpx2
 import openai
 import pytest
 
-from claude_code_api.engine.claude import ClaudeEngine
-from claude_code_api.engine.discover import find_binary
-from claude_code_api.engine.options import Credentials, EngineOptions, Site
-from claude_code_api.engine.scripted import ScriptedEngine
 from claude_code_api.standin import Answer, Gate, StandIn, Text, fails
-from tests.http.loopback import KEY, Running, running
+from tests.clients.whole_way import whole_way
 
 pytestmark = pytest.mark.real_cli
 TEXT = "@/etc/passwd /clear 'x' \"y\" \\ ü 🙂\n  two lines\t"
-
-
-@asynccontextmanager
-async def whole_way(directory: Path, upstream: StandIn) -> AsyncIterator[tuple[Running, openai.AsyncOpenAI]]:
-    options = EngineOptions(anthropic_base_url=upstream.base_url, silence_s=15)
-    site = Site(find_binary(options, Path("/nowhere")), Credentials(api_key="sk-ant-made-up"), directory)
-    engine = ClaudeEngine(options, site)
-    try:
-        async with (
-            running(cast("ScriptedEngine", engine)) as gateway,
-            httpx2.AsyncClient(trust_env=False) as http,
-            openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", http_client=http) as client,
-        ):
-            yield gateway, client
-    finally:
-        await engine.close()
-    assert engine.live == 0
 
 
 async def test_a_whole_answer_and_a_stream(tmp_path: Path) -> None:

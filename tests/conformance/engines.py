@@ -11,6 +11,7 @@ from typing import Protocol
 from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
+from claude_code_api.engine.prove import NOTHING_PROVED, Proof
 from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
 from claude_code_api.flow.ports import Engine, Plan
 from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails
@@ -146,8 +147,23 @@ async def scripted(directory: Path) -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def real(directory: Path) -> AsyncIterator[Stage]:
+    """A process of its own for each turn."""
+    async with _real(directory, NOTHING_PROVED) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def warm(directory: Path) -> AsyncIterator[Stage]:
+    """Processes that go from turn to turn."""
+    async with _real(directory, Proof({"all": True})) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def _real(directory: Path, proof: Proof) -> AsyncIterator[Stage]:
     with StandIn(pace_ms=0) as upstream:
         stage = Real(upstream, directory / "run")
+        stage.real.trust(proof)
         try:
             yield stage
         finally:

@@ -15,7 +15,7 @@ from claude_code_api.turn.events import Ended, EndReason, Failed, PartKind, Star
 from claude_code_api.turn.order import Order
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
-from tests.conformance.engines import MODEL, Opening, Role, Stage, real, scripted
+from tests.conformance.engines import MODEL, Opening, Role, Stage, real, scripted, warm
 
 
 @pytest.fixture
@@ -23,7 +23,10 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"use_uvloop": True}
 
 
-@pytest.fixture(params=[scripted, pytest.param(real, marks=pytest.mark.real_cli)], ids=["scripted", "claude"])
+REAL = [pytest.param(opening, marks=pytest.mark.real_cli) for opening in (real, warm)]
+
+
+@pytest.fixture(params=[scripted, *REAL], ids=["scripted", "claude", "claude warm"])
 async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
     opening: Opening = request.param
     async with opening(tmp_path) as opened:

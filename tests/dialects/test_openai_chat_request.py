@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_code_api.dialects.openai_chat import OPENAI_CHAT
-from claude_code_api.dialects.openai_chat_request import DEFAULTS, HONOURED, NAMED, NOT_YET
+from claude_code_api.dialects.openai_chat_request import DEFAULTS, HONOURED, NAMED
 from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.request import (
     ClientTool,
@@ -56,6 +56,7 @@ def test_what_is_honoured_arrives() -> None:
         temperature=0.5,
         top_p=1,
         user="ada",
+        n=3,
         stream=True,
         stream_options={"include_usage": True, "include_obfuscation": False},
         session_id="s",
@@ -64,6 +65,7 @@ def test_what_is_honoured_arrives() -> None:
     assert request.limits == Limits(20, ("a", "b", "c", "d", "e"))
     assert request.sampling == Sampling(0.5, 1.0)
     assert (request.end_user, request.session_id, request.project_id) == ("ada", "s", "p")
+    assert request.answers == 3
     assert request.stream
     assert request.stream_usage
     assert request.ignored == ()
@@ -94,7 +96,7 @@ def test_tools_and_choice() -> None:
         ClientTool("now", None, NO_PARAMETERS),
     )
     assert request.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "now", parallel=False)
-    assert request.ignored == ("tools.web_search", "tools.custom", "tools", "tool_choice", "parallel_tool_calls")
+    assert request.ignored == ("tools.web_search", "tools.custom")
 
 
 @pytest.mark.parametrize("word", ["auto", "none", "required"])
@@ -105,8 +107,11 @@ def test_choice_by_word(word: str) -> None:
 def test_legacy_functions() -> None:
     request = parse(functions=[ADD["function"]], function_call={"name": "add"})
     assert request.tools == (ClientTool("add", "d", SCHEMA, strict=True),)
-    assert request.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "add")
-    assert request.ignored == ("functions", "function_call")
+    # An answer in this form has room for one call.
+    assert request.tool_choice == ToolChoice(ToolChoiceKind.NAMED, "add", parallel=False)
+    assert request.legacy_calls
+    assert request.ignored == ()
+    assert not parse(functions=[], tools=[NOW]).legacy_calls
     assert parse(functions=[NOW["function"]], function_call="none").tool_choice.kind is ToolChoiceKind.NONE
 
 
@@ -122,14 +127,23 @@ def test_legacy_functions() -> None:
 def test_response_formats(wanted: Json, schema: OutputSchema | None) -> None:
     request = parse(response_format=wanted)
     assert request.output_schema == schema
-    assert request.ignored == (() if schema is None else ("response_format",))
+    assert request.ignored == ()
 
 
 @pytest.mark.parametrize("effort", Effort, ids=lambda effort: effort.value)
 def test_efforts(effort: Effort) -> None:
     request = parse(reasoning_effort=effort.value)
     assert request.reasoning == Reasoning(effort)
-    assert request.ignored == ("reasoning_effort",)
+    assert request.ignored == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"tools": []}, {"functions": []}, {"parallel_tool_calls": True}, {"tool_choice": "none"}, {"tool_choice": "auto"}],
+)
+def test_what_says_nothing_about_tools_asks_for_nothing(fields: dict[str, Any]) -> None:
+    request = parse(**fields)
+    assert (request.tools, request.ignored, request.legacy_calls) == ((), (), False)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +167,7 @@ def test_efforts(effort: Effort) -> None:
         ({"session_id": 7}, "session_id", "must be a string"),
         ({"n": 0}, "n", "at least 1"),
         ({"n": True}, "n", "whole number"),
+        ({"n": 9}, "n", "at most 8"),
         ({"reasoning_effort": "huge"}, "reasoning_effort", "must be one of: none, minimal, low"),
         ({"reasoning_effort": 1}, "reasoning_effort", "must be a string"),
         ({"response_format": "json"}, "response_format", "must be an object"),
@@ -163,6 +178,7 @@ def test_efforts(effort: Effort) -> None:
         ({"tools": [{}]}, "tools[0].type", "must be a string"),
         ({"tools": [{"type": "function"}]}, "tools[0].function", "must be an object"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "letters, digits"),
+        ({"tools": [{"type": "function", "function": {"name": "a.b"}}]}, "tools[0].function.name", "letters, digits"),
         (
             {"tools": [{"type": "function", "function": {"name": "a", "parameters": "{}"}}]},
             "tools[0].function.parameters",
@@ -192,11 +208,11 @@ def test_a_wrong_value_is_refused_by_its_name(fields: dict[str, Any], param: str
 
 
 def test_the_lists_are_disjoint_and_defaults_belong_to_fields_that_are_not_honoured() -> None:
-    assert len(HONOURED | NAMED | NOT_YET) == len(HONOURED) + len(NAMED) + len(NOT_YET)
-    assert set(DEFAULTS) <= NAMED | NOT_YET
+    assert len(HONOURED | NAMED) == len(HONOURED) + len(NAMED)
+    assert set(DEFAULTS) <= NAMED
 
 
-@pytest.mark.parametrize("name", sorted(NAMED | NOT_YET | HONOURED - {"model", "messages"}))
+@pytest.mark.parametrize("name", sorted(NAMED | HONOURED - {"model", "messages"}))
 def test_null_is_as_if_absent(name: str) -> None:
     assert parse(**{name: None}) == parse()
 
@@ -222,7 +238,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-FIELDS = st.dictionaries(st.sampled_from(sorted(HONOURED | NAMED | NOT_YET | {"other"})), JSON, max_size=4)
+FIELDS = st.dictionaries(st.sampled_from(sorted(HONOURED | NAMED | {"other"})), JSON, max_size=4)
 KEYS = ["role", "content", "tool_calls", "tool_call_id", "name", "function_call", "refusal", "cache_control", "type"]
 ROLE = st.sampled_from(["system", "developer", "user", "assistant", "tool", "function"])
 MESSAGE = st.builds(

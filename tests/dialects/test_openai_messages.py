@@ -113,6 +113,11 @@ def test_legacy_functions_get_an_id_from_position_and_name() -> None:
     )
 
 
+def test_a_begun_answer_may_stand_at_the_end() -> None:
+    _, messages, _ = read(HI, {"role": "assistant", "content": "The answer is"})
+    assert messages == (user("hi"), assistant("The answer is"))
+
+
 def test_a_refusal_is_what_the_assistant_said() -> None:
     part = {"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "no"}]}
     _, messages, _ = read(HI, {"role": "assistant", "content": None, "refusal": "I won't"}, HI, part, HI)
@@ -176,8 +181,9 @@ LEGACY = {"role": "assistant", "content": None, "function_call": {"name": "add",
         ([{"role": "user", "content": " \n\u3000\ufeff"}], "messages[0].content", "is blank"),
         ([HI, {"role": "user", "content": [{"type": "text", "text": " "}]}], "messages[1].content", "is blank"),
         ([{"role": "user", "content": []}, {"role": "system", "content": "x"}], "messages[0].content", "is blank"),
-        ([HI, {"role": "assistant", "content": "The answer is"}], "messages[1]", "End with a user or tool message"),
-        ([HI, asks(call("c1"))], "messages[1]", "End with a user or tool message"),
+        ([HI, {"role": "assistant", "content": " "}], "messages[1].content", "is blank"),
+        ([HI, {"role": "assistant", "content": ""}], "messages[1].content", "is blank"),
+        ([HI, asks(call("c1"))], "messages[1]", 'have no result: "c1"'),
         ([HI, {"role": "assistant"}, HI], "messages[1].content", "needs `content` or `tool_calls`"),
         ([HI, {"role": "assistant", "refusal": ""}, HI], "messages[1].content", "needs `content` or `tool_calls`"),
         ([HI, {"role": "assistant", "refusal": 1}, HI], "messages[1].refusal", "must be a string"),

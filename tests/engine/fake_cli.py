@@ -55,7 +55,8 @@ class FakeCli:
         if subtype in self.script.get("unanswered", []):
             return
         refusal = self.script.get("refused", {}).get(subtype)
-        body = {"subtype": "success", "request_id": request_id, "response": {"claude_code_version": "fake"}}
+        said = self.script.get("answers", {}).get(subtype, {"claude_code_version": "fake"})
+        body = {"subtype": "success", "request_id": request_id, "response": said}
         if refusal is not None:
             body = {"subtype": "error", "request_id": request_id, "error": refusal}
         self.say({"type": "control_response", "response": body})

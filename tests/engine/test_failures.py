@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_code_api.engine.failures import engine_died, failure_of, upstream_broke, upstream_silent
-from claude_code_api.turn.errors import ErrorKind
+from claude_code_api.engine.failures import as_told, engine_died, failure_of, upstream_broke, upstream_silent
+from claude_code_api.turn.errors import ErrorKind, TurnError
 
 Row = tuple[dict[str, Any], str, ErrorKind]
 
@@ -92,6 +92,32 @@ def test_our_own_findings() -> None:
         (ErrorKind.ENGINE_DIED, "engine"),
     ]
     assert found[1].message == "The model sent nothing for 120 seconds."
+
+
+@pytest.mark.parametrize(
+    ("made", "status", "kind", "message"),
+    [
+        # The upstream's own status and words win over what the CLI made of them.
+        (ErrorKind.UPSTREAM_ERROR, 429, ErrorKind.UPSTREAM_RATE_LIMITED, "limits the rate"),
+        (ErrorKind.UPSTREAM_TIMEOUT, 500, ErrorKind.UPSTREAM_ERROR, "status 500"),
+        (ErrorKind.UPSTREAM_INVALID, 400, ErrorKind.UPSTREAM_INVALID, "its own words"),
+        (ErrorKind.UPSTREAM_ERROR, None, ErrorKind.UPSTREAM_ERROR, "could not be reached"),
+        # These no status says.
+        (ErrorKind.CONTEXT_TOO_LONG, 400, ErrorKind.CONTEXT_TOO_LONG, "the CLI's"),
+        (ErrorKind.INTERRUPTED, 500, ErrorKind.INTERRUPTED, "the CLI's"),
+        # It had begun to answer.
+        (ErrorKind.UPSTREAM_OVERLOADED, 200, ErrorKind.UPSTREAM_OVERLOADED, "the CLI's"),
+    ],
+)
+def test_what_the_upstream_told_counts(made: ErrorKind, status: int | None, kind: ErrorKind, message: str) -> None:
+    error = as_told(TurnError(made, "the CLI's", "detail", source="upstream"), status, "its own words")
+    assert (error.kind, error.detail, error.source) == (kind, "detail", "upstream")
+    assert message in error.message
+
+
+def test_our_own_failures_are_no_matter_of_the_upstreams() -> None:
+    error = engine_died("d").error
+    assert as_told(error, 429, "words") is error
 
 
 def test_the_log_is_not_flooded() -> None:

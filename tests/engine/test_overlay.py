@@ -89,12 +89,12 @@ def test_the_wish_about_functions(choice: ToolChoice, field: Json) -> None:
         (Effort.MAX, LEVELS, "max"),
         # Nothing that low is offered: the lowest that is.
         (Effort.MINIMAL, LEVELS, "low"),
-        (Effort.NONE, LEVELS, None),
+        (Effort.NONE, LEVELS, "low"),
     ],
 )
-def test_effort_where_the_model_has_levels(effort: Effort, levels: tuple[str, ...], said: str | None) -> None:
+def test_effort_where_the_model_has_levels(effort: Effort, levels: tuple[str, ...], said: str) -> None:
     fields = parameter_fields(asked(reasoning=Reasoning(effort)), levels)
-    assert fields == ({"output_config": {"effort": said}} if said else {})
+    assert fields == {"output_config": {"effort": said}}
 
 
 def test_effort_where_the_model_has_a_budget() -> None:

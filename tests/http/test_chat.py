@@ -10,10 +10,11 @@ import orjson
 import pytest
 
 from claude_code_api.engine.scripted import ScriptedEngine
-from claude_code_api.flow.options import FlowOptions, UnknownModel
+from claude_code_api.flow.options import FlowOptions, IgnoredParams, RemoteParts, UnknownModel
 from claude_code_api.flow.ports import OfferedModel
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import Failed
+from claude_code_api.turn.request import OpaqueBlock
 from tests.dialects.event_lines import load_events
 from tests.http.loopback import CHAT, CLAUDE_MODEL, Running, plays, running, says
 
@@ -74,6 +75,19 @@ async def test_the_real_model_and_what_was_ignored_are_named(stream: bool) -> No
     assert set(response.headers["x-ignored-params"].split(", ")) == {"seed", "temperature>1", "frobnicate"}
     assert plain.headers["x-claude-model"] == CLAUDE_MODEL
     assert "x-ignored-params" not in plain.headers
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_would_be_ignored_is_refused_where_the_operator_wants_that(stream: bool) -> None:
+    async with running(flow=FlowOptions(ignored_params=IgnoredParams.REFUSE)) as gateway:
+        refused = await gateway.post(stream=stream, seed=1, frobnicate=2)
+        answered = await gateway.post(stream=stream, seed=None, logprobs=False)
+    assert refused.status_code == 400
+    error = refused.json()["error"]
+    assert (error["param"], error["code"]) == ("seed", "invalid_request")
+    assert "`seed` cannot be honoured" in error["message"]
+    assert answered.status_code == 200
+    assert len(gateway.engine.plans) == 1
 
 
 async def test_every_answer_has_an_id_and_may_not_be_sniffed(gateway: Running) -> None:
@@ -176,3 +190,20 @@ async def test_a_break_in_the_engine_is_told_in_the_dialects_words(stream: bool)
     assert line["outcome"] == "failed"
     assert line["error_detail"] == "Started is not legal in a part"
     assert again.status_code == 200
+
+
+async def test_an_image_by_url_is_refused_by_its_place_unless_the_operator_lets_it_pass() -> None:
+    address = "http://169.254.169.254/latest"
+    part = {"type": "image_url", "image_url": {"url": address}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "see"}, part]}]
+    async with running() as gateway:
+        refused = await gateway.post(messages=messages)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages[0].content[1]")
+    assert "data: URL" in refused.json()["error"]["message"]
+    assert gateway.engine.plans == []
+    async with running(flow=FlowOptions(remote_parts=RemoteParts.FORWARD)) as gateway:
+        assert (await gateway.post(messages=messages)).status_code == 200
+    (plan,) = gateway.engine.plans
+    assert plan.request.messages[0].blocks[1] == OpaqueBlock(
+        {"type": "image", "source": {"type": "url", "url": address}}
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from claude_code_api import settings as room
 from claude_code_api.engine.options import Seating
-from claude_code_api.flow.options import DEFAULT_ALIASES, UnknownModel
+from claude_code_api.flow.options import DEFAULT_ALIASES, IgnoredParams, RemoteParts, UnknownModel
 from claude_code_api.settings import ALSO_FROM, PREFIX, SettingsError, load, variables_of
 from claude_code_api.telemetry import LogFormat, LogLevel
 
@@ -87,6 +87,8 @@ def test_every_setting_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatc
         float: "7.5",
         str: "word",
         UnknownModel: "refuse",
+        IgnoredParams: "refuse",
+        RemoteParts: "forward",
         LogLevel: "error",
         LogFormat: "json",
         Seating: "fresh",

@@ -5,7 +5,7 @@ A dialect translates; it never waits and never decides. Ids and times come to it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class ErrorAnswer:
 
 
 class Encoder(Protocol):
-    """Turns the events of one turn into the bytes of one stream."""
+    """Turns the events of one turn into the bytes of one stream; of several turns where several answers are wanted."""
 
     def push(self, event: TurnEvent) -> bytes:
         """Encode one event; nothing to say is b"". On `Failed` it first closes what is open, then says the error."""
@@ -53,8 +53,8 @@ class Dialect(Protocol):
         """Make the encoder of one streamed answer."""
         ...
 
-    def render(self, result: TurnResult, request: TurnRequest) -> JsonObject:
-        """Say a whole answer that ended well."""
+    def render(self, result: TurnResult, request: TurnRequest, further: Sequence[TurnResult] = ()) -> JsonObject:
+        """Say a whole answer that ended well, and `further` ones beside it where the request wants several."""
         ...
 
     def render_error(self, error: TurnError) -> ErrorAnswer:

@@ -37,12 +37,17 @@ def shown(text: str) -> str:
 class Notes:
     """The names of what was sent and is not honoured, each once, in the order in which they were met."""
 
-    __slots__ = ("_names", "_unknown")
+    __slots__ = ("_names", "_unknown", "remote")
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._names: dict[str, None] = {}
         self._unknown: set[str] = set()
+        self.remote: list[str] = []
+
+    def add_remote(self, place: str) -> None:
+        """Remember a part that is somewhere else than in the request."""
+        self.remote.append(place)
 
     def add(self, name: str) -> None:
         """Name something that we know of."""

@@ -7,7 +7,7 @@ engines, sessions or HTTP beyond status and headers. Reading is in `openai_chat_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from claude_code_api.dialects.dialect import Dialect, ErrorAnswer
 from claude_code_api.dialects.openai_chat_request import parse_request
@@ -15,9 +15,11 @@ from claude_code_api.dialects.openai_chat_stream import ChatEncoder, completion_
 from claude_code_api.dialects.openai_shared import error_answer, usage_body
 from claude_code_api.dialects.sse import COMMENT
 from claude_code_api.turn.errors import TurnError
-from claude_code_api.turn.events import PartKind
+from claude_code_api.turn.events import PartKind, total_usage
 from claude_code_api.turn.request import Json, JsonObject, TurnRequest
 from claude_code_api.turn.result import Part, TurnResult
+
+_NOT_WELL = "only a turn that ended well can be rendered"
 
 
 class OpenAIChat:
@@ -34,29 +36,36 @@ class OpenAIChat:
         """Make the encoder of one streamed answer."""
         return ChatEncoder(request)
 
-    def render(self, result: TurnResult, request: TurnRequest) -> JsonObject:
+    def render(self, result: TurnResult, request: TurnRequest, further: Sequence[TurnResult] = ()) -> JsonObject:
         """Say a whole answer. A turn that did not end well has none: asking for it is the caller's bug."""
-        if result.started is None or result.ended is None:
-            raise ValueError("only a turn that ended well can be rendered")
-        choice: JsonObject = {
-            "index": 0,
-            "message": _message(result, request),
-            "logprobs": None,
-            "finish_reason": finish_reason(result.ended, request),
-        }
+        if result.started is None:
+            raise ValueError(_NOT_WELL)
+        results = (result, *further)
+        usage = total_usage(each.usage for each in results)
         return {
             "id": completion_id(result.started),
             "object": "chat.completion",
             "created": result.started.created_s,
             "model": request.model,
-            "choices": [choice],
-            "usage": None if result.usage is None else usage_body(result.usage),
+            "choices": [_choice(index, each, request) for index, each in enumerate(results)],
+            "usage": None if usage is None else usage_body(usage),
             "system_fingerprint": None,
         }
 
     def render_error(self, error: TurnError) -> ErrorAnswer:
         """Say a failure as a whole answer."""
         return error_answer(error)
+
+
+def _choice(index: int, result: TurnResult, request: TurnRequest) -> JsonObject:
+    if result.ended is None:
+        raise ValueError(_NOT_WELL)
+    return {
+        "index": index,
+        "message": _message(result, request),
+        "logprobs": None,
+        "finish_reason": finish_reason(result.ended, request),
+    }
 
 
 def _message(result: TurnResult, request: TurnRequest) -> JsonObject:

@@ -31,6 +31,7 @@ HONOURED = frozenset(
         "max_tokens",
         "messages",
         "model",
+        "n",
         "parallel_tool_calls",
         "project_id",
         "reasoning_effort",
@@ -47,7 +48,7 @@ HONOURED = frozenset(
     }
 )
 
-# Known and not honoured. `n` is among them in this release only: n > 1 answers once and says so.
+# Known and not honoured.
 NAMED = frozenset(
     {
         "audio",
@@ -57,7 +58,6 @@ NAMED = frozenset(
         "metadata",
         "modalities",
         "moderation",
-        "n",
         "prediction",
         "presence_penalty",
         "prompt_cache_key",
@@ -80,7 +80,6 @@ DEFAULTS: Mapping[str, tuple[Json, ...]] = {
     "logprobs": (False,),
     "metadata": ({},),
     "modalities": (["text"],),
-    "n": (1,),
     "presence_penalty": (0,),
     "service_tier": ("auto", "default"),
     "store": (False,),
@@ -92,6 +91,7 @@ _EFFORTS = {effort.value: effort for effort in Effort}
 # OpenAI's range ends at 2, the model's at 1.
 _HIGHEST_TEMPERATURE = 2
 _MODEL_HIGHEST_TEMPERATURE = 1
+_MOST_ANSWERS = 8
 
 
 def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
@@ -105,7 +105,6 @@ def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
     limits = Limits(max_output_tokens=_max_output_tokens(body), stop=_stop(body.get("stop")))
     sampling = Sampling(temperature=_temperature(body, notes), top_p=optional_number(body, "top_p", 1))
     stream, stream_usage = _stream(body, notes)
-    optional_positive_int(body, "n")
     _name_the_rest(body, notes)
     return TurnRequest(
         model=model,
@@ -123,6 +122,8 @@ def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
         stream=stream,
         stream_usage=stream_usage,
         legacy_calls=bool(body.get("functions")),
+        answers=_answers(body),
+        remote_parts=tuple(notes.remote),
         ignored=notes.names(),
     )
 
@@ -150,6 +151,13 @@ def _max_output_tokens(body: JsonObject) -> int | None:
     # `max_tokens` is the older name; both are checked, the newer one wins.
     older, newer = optional_positive_int(body, "max_tokens"), optional_positive_int(body, "max_completion_tokens")
     return older if newer is None else newer
+
+
+def _answers(body: JsonObject) -> int:
+    wanted = optional_positive_int(body, "n") or 1
+    if wanted > _MOST_ANSWERS:
+        raise invalid(f"`n` must be at most {_MOST_ANSWERS}: each answer is a turn of its own.", param="n")
+    return wanted
 
 
 def _stop(value: Json) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 The bytes around a text are prepared when its part opens; a delta costs one JSON string and one concatenation. Role and
 name go out once: clients concatenate what comes twice. The first chunk waits for the first part, because its kind
 decides what `content` begins as (null before calls, text otherwise), and so the joined stream equals the whole answer.
+
+Where several answers are wanted the encoder gets several turns, one after another: each is a choice with its own index.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from claude_code_api.turn.events import (
     ToolActivity,
     TurnEvent,
     Usage,
+    total_usage,
 )
 from claude_code_api.turn.request import JsonObject, TurnRequest
 
@@ -61,12 +64,13 @@ class ChatEncoder:
         "_before",
         "_calls",
         "_content_open",
-        "_model",
         "_muted",
+        "_number",
         "_open",
         "_prefix",
         "_request",
         "_role_sent",
+        "_spent",
         "_suffix",
         "_usage",
         "_with_usage",
@@ -75,14 +79,16 @@ class ChatEncoder:
     def __init__(self, request: TurnRequest) -> None:
         """Prepare what is known before the first event."""
         self._request = request
-        self._model = dump_text(request.model)
         self._with_usage = request.stream_usage
         # A chunk is prefix + choices + suffix; a delta of the open part is before + text + after.
         self._prefix = self._suffix = self._before = self._after = b""
         self._open = PartKind.TEXT
         self._role_sent = self._content_open = self._arguments_empty = self._muted = False
         self._calls = 0
+        self._number = -1
+        # Of this turn so far, and of the turns before it.
         self._usage: Usage | None = None
+        self._spent: Usage | None = None
 
     def push(self, event: TurnEvent) -> bytes:
         """Encode one event."""
@@ -109,12 +115,20 @@ class ChatEncoder:
         return b""
 
     def _start(self, started: Started) -> None:
+        self._number += 1
+        if self._number:
+            self._role_sent = self._content_open = False
+            self._calls = 0
+            return
         head = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"system_fingerprint":null,'
-        self._prefix = head % (dump_text(completion_id(started)), started.created_s, self._model) + b'"choices":['
+        self._prefix = (
+            head % (dump_text(completion_id(started)), started.created_s, dump_text(self._request.model))
+            + b'"choices":['
+        )
         self._suffix = b'],"usage":null}\n\n' if self._with_usage else b"]}\n\n"
 
     def _choice(self, delta: bytes, finish_reason: bytes = b"null") -> bytes:
-        choice = b'{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}' % (delta, finish_reason)
+        choice = b'{"index":%d,"delta":%b,"logprobs":null,"finish_reason":%b}' % (self._number, delta, finish_reason)
         return self._prefix + choice + self._suffix
 
     def _surround(self, opening: bytes, closing: bytes) -> None:
@@ -167,12 +181,15 @@ class ChatEncoder:
         nothing_said = not self._content_open and not self._calls
         delta = self._with_role({"content": ""} if nothing_said else {})
         last = self._choice(dump(delta), dump_text(finish_reason(ended, self._request)))
+        self._spent, self._usage = total_usage((self._spent, self._usage)), None
+        if self._number + 1 < self._request.answers:
+            return last
         return last + self._usage_chunk() + DONE
 
     def _usage_chunk(self) -> bytes:
-        if self._usage is None or not self._with_usage:
+        if self._spent is None or not self._with_usage:
             return b""
-        return self._prefix + b'],"usage":%b}\n\n' % dump(usage_body(self._usage))
+        return self._prefix + b'],"usage":%b}\n\n' % dump(usage_body(self._spent))
 
     def _fail(self, error: TurnError) -> bytes:
         # No finish_reason: a failure is never a stop. [DONE] says only that no more comes; some clients wait for it.

@@ -2,8 +2,9 @@
 
 Every OpenAI dialect reads content through here. Text is carried byte for byte; a text of no characters makes no block,
 because the model's API refuses empty ones and nothing is lost by it. Data is checked for being what it claims to be,
-so that a wrong image is the client's 400 and not a surprise of the model's. Nothing is fetched: a gateway that opens
-a client's URLs is a way into the operator's network.
+so that a wrong image is the client's 400 and not a surprise of the model's. Nothing is fetched, here or elsewhere: a
+gateway that opens a client's URLs is a way into the operator's network. An image's URL is noted, and whether it may be
+passed on for the model's API to open is decided where the settings are.
 """
 
 from __future__ import annotations
@@ -91,11 +92,8 @@ def _image(part: JsonObject, place: str, notes: Notes) -> OpaqueBlock:
     if not isinstance(url, str):
         raise wrong_kind(url, f"{place}.image_url.url", "a string")
     if url[:5].lower() == "http:" or url[:6].lower() == "https:":
-        raise invalid(
-            f"`{place}` names an image by an http(s) URL, which this gateway does not fetch. Send the image itself as "
-            'a data: URL ("data:image/png;base64,...").',
-            param=place,
-        )
+        notes.add_remote(place)
+        return OpaqueBlock({"type": "image", "source": {"type": "url", "url": url}, **cache_mark(part, place)})
     media_type, data = _data_url(url, place, _IMAGE_TYPES)
     source = {"type": "base64", "media_type": media_type, "data": data}
     return OpaqueBlock({"type": "image", "source": source, **cache_mark(part, place)})

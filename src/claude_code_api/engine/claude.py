@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from claude_code_api.engine.failures import as_told
 from claude_code_api.engine.launch import Lane, lane_for
 from claude_code_api.engine.options import EngineOptions, Seating, Site
 from claude_code_api.engine.overlay import conversation_fields, parameter_fields
@@ -43,11 +44,12 @@ class ClaudeLease:
             yield [*batch[:-1], self._with_advice(last)] if isinstance(last, Failed) else batch
 
     def _with_advice(self, failed: Failed) -> Failed:
-        """Add what the upstream told and the CLI did not: when to come back."""
+        """Add what the upstream told and the CLI did not: what is wrong, in its own words, and when to come back."""
         told = self._resident.door.told if self._resident.door is not None else None
-        if told is None or told.retry_after_s is None:
+        if told is None:
             return failed
-        return Failed(replace(failed.error, retry_after_s=told.retry_after_s))
+        error = as_told(failed.error, told.status, told.refusal)
+        return Failed(replace(error, retry_after_s=told.retry_after_s))
 
     def interrupt(self) -> None:
         """Ask the CLI to end the turn."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from claude_code_api.turn.errors import ErrorKind, TurnError
@@ -28,6 +29,9 @@ _BY_STATUS: Final[Mapping[int, tuple[ErrorKind, str]]] = {
     504: (ErrorKind.UPSTREAM_TIMEOUT, "The model's API did not answer in time."),
     529: (ErrorKind.UPSTREAM_OVERLOADED, "The model's API is overloaded; try again later."),
 }
+_FIRST_ERROR: Final = 400
+# No status says these.
+_KNOWN_BY_THE_CLI: Final = frozenset({ErrorKind.CONTEXT_TOO_LONG, ErrorKind.INTERRUPTED})
 _TOO_LONG: Final = frozenset({"prompt_too_long", "blocking_limit"})
 
 
@@ -49,11 +53,29 @@ def _classify(status: object, reason: str, error_word: str) -> tuple[ErrorKind, 
     if reason.startswith("aborted"):
         return ErrorKind.INTERRUPTED, "The turn was interrupted."
     if isinstance(status, int):
-        other = (ErrorKind.UPSTREAM_ERROR, f"The model's API failed with status {status}.")
-        return _BY_STATUS.get(status, other)
+        return _by_status(status)
     if error_word == "authentication_failed":
         return ErrorKind.NO_CREDENTIALS, "The gateway has no working credentials for the model's API."
     return ErrorKind.UPSTREAM_ERROR, "The connection to the model's API failed."
+
+
+def _by_status(status: int) -> tuple[ErrorKind, str]:
+    return _BY_STATUS.get(status, (ErrorKind.UPSTREAM_ERROR, f"The model's API failed with status {status}."))
+
+
+def as_told(error: TurnError, status: int | None, refusal: str | None) -> TurnError:
+    """Say what the upstream itself told instead of what the CLI made of it; no status: it could not be reached."""
+    if error.source != "upstream" or error.kind in _KNOWN_BY_THE_CLI:
+        return error
+    if status is None:
+        return replace(error, kind=ErrorKind.UPSTREAM_ERROR, message="The model's API could not be reached.")
+    if status < _FIRST_ERROR:
+        # It began to answer; what went wrong afterwards only the CLI has seen.
+        return error
+    kind, message = _by_status(status)
+    if kind is ErrorKind.UPSTREAM_INVALID:
+        message = refusal or message
+    return replace(error, kind=kind, message=message)
 
 
 def _said_by_the_api(body: Mapping[str, Any], text: str) -> str | None:

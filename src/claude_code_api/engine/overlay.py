@@ -33,7 +33,8 @@ BUDGETS: Final[Mapping[Effort, int]] = {
     Effort.MAX: 31_999,
 }
 MIN_BUDGET: Final = 1_024
-# From the least to the most; a model that lacks one gets the next lower one that it has.
+# From the least to the most; a model that lacks one gets the next lower one that it has, or else its lowest. Models
+# with levels cannot be told not to think at all.
 _EFFORTS: Final = tuple(Effort)
 _CACHED: Final[JsonObject] = {"type": "ephemeral"}
 
@@ -117,7 +118,7 @@ def _output_config(request: TurnRequest, effort_levels: Sequence[str]) -> dict[s
 
 def _offered_effort(reasoning: Reasoning, effort_levels: Sequence[str]) -> str | None:
     wish = reasoning.effort
-    if wish is None or wish is Effort.NONE or not effort_levels:
+    if wish is None or not effort_levels:
         return None
     rank = _EFFORTS.index(wish)
     lower = [effort.value for effort in _EFFORTS[: rank + 1] if effort.value in effort_levels]

@@ -118,8 +118,12 @@ class Pool:
         """Have a spare for this model soon. Called behind a request, so that the start does not compete with it."""
         if self._closed:
             return
-        ready = sum(entry.principal is None and entry.resident.model == model for entry in self._idle)
-        for _ in range(self._limits.spares - ready - len(self._coming[model])):
+        ready = sum(
+            entry.principal is None and entry.resident.model == model and entry.resident.alive for entry in self._idle
+        )
+        # One place at least is for those that have served: a spare would push out what the next turn comes back to.
+        wanted = min(self._limits.spares, self._limits.max_idle - 1)
+        for _ in range(wanted - ready - len(self._coming[model])):
             self._coming[model].append(self._behind(self._start_spare(model)))
 
     async def _start_spare(self, model: str) -> None:

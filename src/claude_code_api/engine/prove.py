@@ -19,6 +19,7 @@ import orjson
 from claude_code_api import __version__
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.overlay import conversation_fields, parameter_fields
+from claude_code_api.engine.process import ControlRefusedError, ProcessDeadError
 from claude_code_api.engine.protocol import PLACEHOLDER
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.starter import Starter
@@ -30,6 +31,8 @@ from claude_code_api.turn.request import ClientTool, JsonObject, Limits, Message
 CACHE_NAME: Final = "proved.json"
 # Any model will do: the stand-in knows none.
 _MODEL: Final = "claude-sonnet-4-20250514"
+# The stand-in answers at once, so a CLI that says nothing for so long will not.
+_SILENCE_S: Final = 10.0
 _MEANT_FOR_THE_CLI: Final = "/compact @/etc/passwd !ls #note --help"
 
 
@@ -59,6 +62,8 @@ class Proof:
     """What was found: each thing that was tried, and whether it holds."""
 
     held: Mapping[str, bool]
+    # Not so when the CLI could not be asked: that may be the machine's fault and not the CLI's.
+    final: bool = True
 
     @property
     def overlay(self) -> bool:
@@ -71,7 +76,8 @@ NOTHING_PROVED: Final = Proof({})
 
 async def prove(options: EngineOptions, site: Site, ground: ProvingGround) -> Proof:
     """Try everything on one process."""
-    trial = dataclasses.replace(options, anthropic_base_url=ground.base_url)
+    silence_s = min(options.silence_s, _SILENCE_S)
+    trial = dataclasses.replace(options, anthropic_base_url=ground.base_url, silence_s=silence_s)
     # Its processes are not the engine's, and must not meet them.
     doors = site.doors / "proof" if site.doors is not None else None
     if doors is not None:
@@ -83,7 +89,14 @@ async def prove(options: EngineOptions, site: Site, ground: ProvingGround) -> Pr
         resident = await starter.start(_MODEL)
         return Proof(await _Trial(resident, ground).run())
     except TurnRefusedError as refusal:
-        return Proof({f"the CLI runs ({refusal.error.detail})": False})
+        return Proof({f"the CLI runs ({refusal.error.detail})": False}, final=False)
+    except ProcessDeadError as error:
+        return Proof({f"the CLI lives ({error})": False}, final=False)
+    except ControlRefusedError as error:
+        return Proof({f"the CLI takes what it is asked ({error})": False})
+    except (LookupError, TypeError, AttributeError) as error:
+        # What reached the stand-in has another shape than anything that is known.
+        return Proof({f"requests have the known shape ({error!r})": False})
     finally:
         await starter.close()
         for directory in (ours.run_directory, doors):
@@ -152,17 +165,20 @@ def _texts(body: Mapping[str, Any]) -> list[str]:
 
 def remembered(data_dir: Path, binary: Path) -> Proof | None:
     """Return what was found for this very binary by this very version, if it was ever tried."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         found = orjson.loads((data_dir / CACHE_NAME).read_bytes())
         if found["binary"] == _identity(binary):
-            return Proof(dict(found["held"]))
+            held = {str(name): holds is True for name, holds in found["held"].items()}
+            return Proof(held) if held else None
     return None
 
 
 def remember(data_dir: Path, binary: Path, proof: Proof) -> None:
     """Keep what was found. Losing it costs a second at the next start, so nothing depends on it."""
-    found: JsonObject = {"binary": _identity(binary), "held": proof.held}
+    if not proof.final:
+        return
     with suppress(OSError):
+        found: JsonObject = {"binary": _identity(binary), "held": proof.held}
         draft = data_dir / f".{CACHE_NAME}.{uuid.uuid4().hex}"
         draft.write_bytes(orjson.dumps(found))
         draft.replace(data_dir / CACHE_NAME)

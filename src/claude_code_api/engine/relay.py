@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -56,11 +56,15 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the upstream told about a turn, beside its answer. No status: it could not be reached."""
+    """What the upstream told about a turn, beside its answer. No status: it could not be reached.
+
+    `refusal` is what it said of a request that it did not answer, in its own words.
+    """
 
     status: int | None
     retry_after_s: float | None = None
     request_id: str | None = None
+    refusal: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,18 @@ class Relay:
         # Silence is judged by the turn's own watchdog, which knows what it is silence of.
         timeout = httpx2.Timeout(None, connect=CONNECT_S)
         self._client = httpx2.AsyncClient(timeout=timeout, trust_env=False, limits=httpx2.Limits(max_connections=None))
+        # What the CLI did not say is not said for it: it might get an answer in a form that it never asked for.
+        for name in list(self._client.headers):
+            del self._client.headers[name]
 
     async def open(self, path: Path) -> Door:
         """Make a door for one process."""
         door = Door(self)
-        await door.listen(path)
+        try:
+            await door.listen(path)
+        except BaseException:
+            await door.close()
+            raise
         return door
 
     def request(self, target: str, headers: Headers, body: bytes) -> httpx2.Request:
@@ -144,12 +155,22 @@ class Door:
     async def listen(self, path: Path) -> None:
         """Listen on a socket that only the owner of its directory can reach."""
         config = Config(
-            self, http="httptools", ws="none", lifespan="off", log_config=None, timeout_keep_alive=KEEP_ALIVE_S
+            self,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
         config.load()
         loop = asyncio.get_running_loop()
         self._path = path
-        self._server = await loop.create_unix_server(lambda: _protocol(config, self._state, loop), str(path))
+        # In two steps, so that being cancelled in between leaves nothing that nobody holds.
+        self._server = await loop.create_unix_server(
+            lambda: _protocol(config, self._state, loop), str(path), start_serving=False
+        )
+        await self._server.start_serving()
 
     def admit(self) -> None:
         """Let the next request through, and none after it."""
@@ -178,7 +199,10 @@ class Door:
             await self._closed.give(send)
             return
         self._open = False
-        forwarding = asyncio.ensure_future(self._forward(scope, await _body(receive), send))
+        body = await _body(receive)
+        if body is None:
+            return
+        forwarding = asyncio.ensure_future(self._forward(scope, body, send))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait((forwarding, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -212,7 +236,9 @@ class Door:
             kept = [(name, value) for name, value in headers if name not in _NOT_PASSED_ON]
             if response.status_code >= _FIRST_ERROR:
                 # Asked again, the CLI gets the same answer again, without anybody being asked.
-                self._closed = _Refusal(response.status_code, kept, b"".join([c async for c in response.aiter_raw()]))
+                raw = b"".join([chunk async for chunk in response.aiter_raw()])
+                self._closed = _Refusal(response.status_code, kept, raw)
+                self.told = replace(self.told, refusal=_words(response, raw))
                 await self._closed.give(send)
                 return
             await send({"type": "http.response.start", "status": response.status_code, "headers": kept})
@@ -233,14 +259,28 @@ def _protocol(config: Config, state: ServerState, loop: asyncio.AbstractEventLoo
 
 def _told(response: httpx2.Response) -> Told:
     wait = response.headers.get("retry-after", "")
-    retry_after_s = float(wait) if wait.replace(".", "", 1).isdigit() else None
+    retry_after_s = float(wait) if wait.replace(".", "", 1).isdecimal() else None
     return Told(response.status_code, retry_after_s, response.headers.get("request-id"))
 
 
-async def _body(receive: Receive) -> bytes:
+def _words(response: httpx2.Response, raw: bytes) -> str | None:
+    """The `error.message` of an error's body, which may be compressed; it may also be no such body at all."""
+    try:
+        body = httpx2.Response(response.status_code, headers=response.headers, content=raw).json()
+    except (ValueError, httpx2.DecodingError):
+        return None
+    error = body.get("error") if isinstance(body, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    return message if isinstance(message, str) and message else None
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, however large; None when the process is gone before it has said everything."""
     pieces = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         pieces.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(pieces)

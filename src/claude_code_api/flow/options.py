@@ -27,6 +27,13 @@ class IgnoredParams(Enum):
     REFUSE = "refuse"
 
 
+class RemoteParts(Enum):
+    """What becomes of images that are named by a URL."""
+
+    REFUSE = "refuse"
+    FORWARD = "forward"
+
+
 # Names that people's tools send by habit, and the names the CLI takes for them.
 DEFAULT_ALIASES = MappingProxyType(
     {
@@ -58,6 +65,9 @@ class FlowOptions:
     ignored_params: Annotated[
         IgnoredParams, "name: answer, and name fields that cannot be honoured in X-Ignored-Params; refuse: answer 400."
     ] = IgnoredParams.NAME
+    remote_parts: Annotated[
+        RemoteParts, "refuse: answer 400 to images named by a URL; forward: let the model's API fetch them."
+    ] = RemoteParts.REFUSE
     model_aliases: Annotated[Mapping[str, str], "Further names for models, as a JSON object."] = field(
         default_factory=lambda: DEFAULT_ALIASES
     )

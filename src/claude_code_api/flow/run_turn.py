@@ -17,7 +17,7 @@ import structlog
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.admission import RETRY_AFTER_S, Admission
 from claude_code_api.flow.catalogue import Catalogue
-from claude_code_api.flow.options import FlowOptions, IgnoredParams
+from claude_code_api.flow.options import FlowOptions, IgnoredParams, RemoteParts
 from claude_code_api.flow.ports import Clock, Engine, Lease, Plan
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
 from claude_code_api.turn.events import Failed, TurnEvent
@@ -110,6 +110,7 @@ class TurnRunner:
         """Run one turn for the length of the context. Raises `TurnRefusedError` where it cannot begin."""
         self._refuse_when_draining()
         self._refuse_what_would_be_ignored(request)
+        self._refuse_what_is_elsewhere(request)
         async with self.admission.permit(), self._counted():
             # It may have waited for its place until after the end was called.
             self._refuse_when_draining()
@@ -150,6 +151,15 @@ class TurnRunner:
             first = request.ignored[0]
             raise invalid(
                 f"`{first}` cannot be honoured, and this gateway is set to refuse it: leave it out.", param=first
+            )
+
+    def _refuse_what_is_elsewhere(self, request: TurnRequest) -> None:
+        if request.remote_parts and self._options.remote_parts is RemoteParts.REFUSE:
+            first = request.remote_parts[0]
+            raise invalid(
+                f"`{first}` names an image by an http(s) URL, which this gateway does not fetch. Send the image itself "
+                'as a data: URL ("data:image/png;base64,...").',
+                param=first,
             )
 
     async def _plan(self, request: TurnRequest, caller: Caller) -> Plan:

@@ -1,22 +1,25 @@
-"""A turn's events → an HTTP answer, whole or streamed.
+"""A turn's events → an HTTP answer, whole or streamed; several turns', where the request wants several answers.
 
 The status is chosen on the first event: a turn that fails before it began answers with its true status. After that
 the status is said, and a failure can only be an error inside the stream. A client that leaves closes the turn's
 context, and with it the turn.
+
+Several turns run one after another: a request never holds one place while it waits for the next, and so a few of them
+cannot block each other. One that fails is the end of the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from claude_code_api.dialects.dialect import Dialect, Encoder
+from claude_code_api.dialects.dialect import Dialect
 from claude_code_api.flow.ports import Clock
 from claude_code_api.flow.run_turn import RunningTurn
 from claude_code_api.http.errors import error_answer
@@ -25,15 +28,16 @@ from claude_code_api.http.record import CLIENT_LEFT, RequestRecord, record_of
 from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.events import Failed, PartDelta, Started, TurnEvent
 from claude_code_api.turn.request import TurnRequest
+from claude_code_api.turn.result import TurnResult
 
 
 @dataclass(frozen=True, slots=True)
 class TurnAnswer:
-    """Answers one request with one turn. An ASGI application of its own, as a response is."""
+    """Answers one request with its turns, each begun by `begin`. An ASGI application of its own, as a response is."""
 
     dialect: Dialect
     request: TurnRequest
-    turn: AbstractAsyncContextManager[RunningTurn]
+    begin: Callable[[], AbstractAsyncContextManager[RunningTurn]]
     pulse: Pulse
     clock: Clock
 
@@ -73,6 +77,8 @@ class _Answer:
         self._ask, self._scope, self._send = ask, scope, send
         self._record = record_of(scope)
         self._began_s = ask.clock.monotonic_s()
+        self._encoder = ask.dialect.encoder(ask.request)
+        self._results: list[TurnResult] = []
         self._first_token_seen = False
         self._stream_begun = False
         self.silent_since_s = asyncio.get_running_loop().time()
@@ -80,35 +86,56 @@ class _Answer:
         self.abandoned = False
 
     async def give(self) -> None:
-        """Open the turn and say what becomes of it."""
-        record = self._record
-        record.dialect, record.model = self._ask.dialect.name, self._ask.request.model
+        """Open the turns and say what becomes of them."""
+        request = self._ask.request
+        self._record.dialect, self._record.model = self._ask.dialect.name, request.model
         try:
-            async with self._ask.turn as turn:
-                record.turn_id = turn.plan.turn_id
-                try:
-                    await (self._give_stream(turn) if self._ask.request.stream else self._give_whole(turn))
-                finally:
-                    _note_result(record, turn)
+            for number in range(1, request.answers + 1):
+                if not await self._give_turn(last=number == request.answers):
+                    return
         except TurnRefusedError as refusal:
-            await self._refuse(refusal)
+            # Once a turn has run, the request must not be sent again by itself, whoever refuses the next one.
+            ran = self._results or self._stream_begun
+            await self._refuse(TurnRefusedError(replace(refusal.error, source="engine")) if ran else refusal)
+
+    async def _give_turn(self, *, last: bool) -> bool:
+        """Say one turn, and with the last one the end. False: it failed, and that was the end."""
+        async with self._ask.begin() as turn:
+            self._record.turn_id = turn.plan.turn_id
+            try:
+                if self._ask.request.stream:
+                    return await self._give_stream(turn, last=last)
+                return await self._give_whole(turn, last=last)
+            finally:
+                _note_result(self._record, turn)
 
     async def _refuse(self, refusal: TurnRefusedError) -> None:
-        # The turn never began, so nothing can have been streamed.
+        if self._stream_begun:
+            # An earlier turn has streamed, and this one cannot begin.
+            await self._send_piece(self._encoder.push(Failed(refusal.error)))
+            await self._end_stream()
+            return
         self.told = True
         await error_answer(self._scope, refusal.error)(self._scope, _nothing_more, self._send)
 
     # Whole
 
-    async def _give_whole(self, turn: RunningTurn) -> None:
+    async def _give_whole(self, turn: RunningTurn, *, last: bool) -> bool:
         async for batch in turn.batches():
             for event in batch:
                 self._notice(event)
         result = turn.result
         if result.error is not None:
             await self._refuse(TurnRefusedError(result.error))
-            return
-        body = orjson.dumps(self._ask.dialect.render(result, self._ask.request))
+            return False
+        self._results.append(result)
+        if last:
+            await self._send_whole()
+        return True
+
+    async def _send_whole(self) -> None:
+        first, *further = self._results
+        body = orjson.dumps(self._ask.dialect.render(first, self._ask.request, further))
         self.told = True
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers + self._turn_headers()})
@@ -116,8 +143,7 @@ class _Answer:
 
     # Streamed
 
-    async def _give_stream(self, turn: RunningTurn) -> None:
-        encoder = self._ask.dialect.encoder(self._ask.request)
+    async def _give_stream(self, turn: RunningTurn, *, last: bool) -> bool:
         self._ask.pulse.join(self)
         try:
             async for batch in turn.batches():
@@ -125,18 +151,24 @@ class _Answer:
                     self._notice(event)
                 if not self._stream_begun and isinstance(batch[0], Failed):
                     await self._refuse(TurnRefusedError(batch[0].error))
-                    return
-                await self._write(encoder, batch)
+                    return False
+                await self._write(batch)
         finally:
             self._ask.pulse.leave(self)
+        well = turn.result.error is None
+        if last or not well:
+            await self._end_stream()
+        return well
+
+    async def _end_stream(self) -> None:
         self.told = True
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _write(self, encoder: Encoder, batch: Sequence[TurnEvent]) -> None:
+    async def _write(self, batch: Sequence[TurnEvent]) -> None:
         """Send a batch as one piece: a burst of tokens costs one write."""
         if not self._stream_begun:
             await self._begin_stream()
-        data = b"".join([encoder.push(event) for event in batch])
+        data = b"".join([self._encoder.push(event) for event in batch])
         if data:
             await self._send_piece(data)
 

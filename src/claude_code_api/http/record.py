@@ -41,10 +41,13 @@ class RequestRecord:
     cost_usd: float | None = None
 
     def add_usage(self, usage: Usage | None) -> None:
-        """Take over what the turn used."""
-        if usage is not None:
-            self.input_tokens, self.output_tokens = usage.all_input_tokens, usage.output_tokens
-            self.cost_usd = usage.cost_usd
+        """Add what a turn used."""
+        if usage is None:
+            return
+        self.input_tokens = (self.input_tokens or 0) + usage.all_input_tokens
+        self.output_tokens = (self.output_tokens or 0) + usage.output_tokens
+        if usage.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + usage.cost_usd
 
     def line(self) -> dict[str, object]:
         """The fields that have a value."""

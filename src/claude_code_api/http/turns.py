@@ -48,7 +48,7 @@ def turn_routes(runner: TurnRunner, pulse: Pulse, clock: Clock) -> APIRouter:
         async def answer_turn(request: Request, caller: GuardedCaller) -> Response:
             body = decode_object(await request.body())
             turn = dialect.parse(body, dict(request.headers))
-            return _TurnResponse(TurnAnswer(dialect, turn, runner.run(turn, caller), pulse, clock))
+            return _TurnResponse(TurnAnswer(dialect, turn, lambda: runner.run(turn, caller), pulse, clock))
 
         router.post(path, name=dialect.name, openapi_extra=_BODY, response_class=Response)(answer_turn)
 

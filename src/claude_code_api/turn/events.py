@@ -6,6 +6,7 @@ stands in `order.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
@@ -105,6 +106,22 @@ class Usage:
     def all_input_tokens(self) -> int:
         """Everything that the model read."""
         return self.input_tokens + self.cache_read_tokens + self.cache_creation_tokens
+
+
+def total_usage(usages: Iterable[Usage | None]) -> Usage | None:
+    """Add up what several turns used; None where nothing is known of any."""
+    known = [usage for usage in usages if usage is not None]
+    if not known:
+        return None
+    costs = [usage.cost_usd for usage in known if usage.cost_usd is not None]
+    return Usage(
+        input_tokens=sum(usage.input_tokens for usage in known),
+        output_tokens=sum(usage.output_tokens for usage in known),
+        cache_read_tokens=sum(usage.cache_read_tokens for usage in known),
+        cache_creation_tokens=sum(usage.cache_creation_tokens for usage in known),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in known),
+        cost_usd=sum(costs) if costs else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,4 +163,8 @@ class TurnRequest:
     stream_usage: bool = False
     # The answer says calls in the form that its dialect had before the present one.
     legacy_calls: bool = False
+    # Each is a turn of its own.
+    answers: int = 1
+    # Where the request names data by a URL instead of holding it.
+    remote_parts: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()

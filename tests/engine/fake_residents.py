@@ -1,0 +1,101 @@
+"""Real residents whose processes are not there, and a loop whose clock can be turned."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import selectors
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from typing_extensions import override
+
+from claude_code_api.engine.launch import Home
+from claude_code_api.engine.mailbox import Mailbox
+from claude_code_api.engine.process import CliProcess, ProcessState, RunningTurn
+from claude_code_api.engine.protocol import PLACEHOLDER
+from claude_code_api.engine.resident import Handover, Resident
+from claude_code_api.engine.starter import unavailable
+from claude_code_api.engine.translate import Translator
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A loop whose clock goes on only where the test turns it, so that the same steps always end the same way."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+        super().__init__(selectors.DefaultSelector())
+
+    @override
+    def time(self) -> float:
+        return self.ahead_s
+
+
+class Process:
+    """What the operating system would run."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.turns, self.state = pid, 0, ProcessState.READY
+        self.unread: dict[str, int] = {}
+        self.stops = 0
+
+    async def begin(self, translator: Translator, uuid: str, line: bytes, controls: Any) -> RunningTurn:
+        self.turns += 1
+        return RunningTurn(uuid, translator, Mailbox(), asyncio.Event())
+
+    async def stop(self) -> None:
+        self.stops += 1
+        self.state = ProcessState.DEAD
+
+
+@dataclass
+class Start:
+    """A start on its way: it goes on when the test says so."""
+
+    model: str
+    answer: asyncio.Future[bool]
+
+
+class Factory:
+    """Starts residents for a pool."""
+
+    def __init__(self, *, at_once: bool = True) -> None:
+        self.at_once = at_once
+        self.made: list[Resident] = []
+        self.alive: set[Resident] = set()
+        self.open: list[Start] = []
+        self.begun = 0
+        self._pids = itertools.count(1)
+
+    async def start(self, model: str) -> Resident:
+        self.begun += 1
+        if not self.at_once:
+            start = Start(model, asyncio.get_running_loop().create_future())
+            self.open.append(start)
+            try:
+                fine = await start.answer
+            finally:
+                self.open.remove(start)
+            if not fine:
+                raise unavailable("out of luck")
+        process = cast(CliProcess, Process(next(self._pids)))
+        resident = Resident(process, Home(Path("/nowhere/at/all")), model, None, self.alive.discard)
+        self.made.append(resident)
+        self.alive.add(resident)
+        return resident
+
+
+def process_of(resident: Resident) -> Process:
+    return cast(Process, resident.process)
+
+
+async def rounds() -> None:
+    """Let everything that can go on go on, as far as it gets without a thread."""
+    for _ in range(8):
+        await asyncio.sleep(0)  # noqa: TID251 - a round of the loop, not a time
+
+
+async def take_turn(resident: Resident, *, prompted: bool) -> None:
+    given = Handover("u", [PLACEHOLDER], {}, "be brief" if prompted else "")
+    await resident.begin(Translator("t", 0), given)

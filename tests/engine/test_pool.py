@@ -1,0 +1,329 @@
+"""Pool: who gets which process, and what becomes of the others. The residents are real; their processes are not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from typing_extensions import override
+
+from claude_code_api.engine.pool import Claim, Pool, PoolLimits
+from claude_code_api.engine.process import ProcessState
+from claude_code_api.engine.resident import Resident
+from claude_code_api.turn.errors import TurnRefusedError
+from tests.engine.fake_residents import Factory, Loop, Process, process_of, rounds, take_turn
+
+T = TypeVar("T")
+MODELS = ("sonnet", "opus")
+PRINCIPALS = ("ann", "bob", "eve")
+LIMITS = PoolLimits(max_idle=3, spares=1, idle_s=60, max_turns=3, max_rss_mib=10**6)
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Any order of claims, returns, deaths, starts and time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = Loop()
+        self.runner = asyncio.Runner(loop_factory=lambda: self.loop)
+        self.factory = Factory(at_once=False)
+        self.pool = Pool(self.factory.start, LIMITS)
+        self.asked: list[tuple[Claim, asyncio.Task[Resident]]] = []
+        self.owned: dict[Resident, str] = {}
+        self.served: dict[Resident, str] = {}
+        self.prompted: set[Resident] = set()
+        self.gone: set[Resident] = set()
+        self.given_up = 0
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do something on the loop, and see what came of it."""
+        self.loop.ahead_s += 0.001
+
+        async def done() -> T:
+            found = work()
+            await rounds()
+            await self._collect()
+            return found
+
+        return self.runner.run(done())
+
+    async def _collect(self) -> None:
+        for claim, task in [entry for entry in self.asked if entry[1].done()]:
+            self.asked.remove((claim, task))
+            if task.cancelled() or isinstance(task.exception(), TurnRefusedError):
+                continue
+            await self._begin(claim, task.result())
+
+    async def _begin(self, claim: Claim, resident: Resident) -> None:
+        assert resident not in self.owned, "two owners"
+        assert resident not in self.gone, "let go, and handed out"
+        assert resident.alive, "a dead one was handed out"
+        assert resident.model == claim.model
+        assert self.served.setdefault(resident, claim.principal) == claim.principal, "a foreign principal's process"
+        assert claim.prompted or resident not in self.prompted, "a system prompt cannot be taken away"
+        assert resident.turns < LIMITS.max_turns, "worn"
+        self.owned[resident] = claim.principal
+        if claim.prompted:
+            self.prompted.add(resident)
+        await take_turn(resident, prompted=claim.prompted)
+
+    @rule(principal=st.sampled_from(PRINCIPALS), model=st.sampled_from(MODELS), prompted=st.booleans())
+    def claim(self, principal: str, model: str, prompted: bool) -> None:
+        claim = Claim(principal, model, prompted)
+        self.run(lambda: self.asked.append((claim, self.runner.get_loop().create_task(self.pool.claim(claim)))))
+
+    @rule(principal=st.sampled_from(PRINCIPALS), model=st.sampled_from(MODELS), prompted=st.booleans())
+    def a_whole_turn(self, principal: str, model: str, prompted: bool) -> None:
+        before = set(self.owned)
+        self.claim(principal, model, prompted)
+        while self.factory.open:
+            self.run(lambda: self.factory.open[0].answer.set_result(True))
+        for resident in [one for one in self.owned if one not in before]:
+            owner = self.owned.pop(resident)
+            self.run(lambda: self.pool.give_back(resident, owner))  # noqa: B023 - it is called at once
+
+    @precondition(lambda self: self.owned)
+    @rule(data=st.data(), clean=st.booleans())
+    def the_turn_ends(self, data: st.DataObject, clean: bool) -> None:
+        resident = data.draw(st.sampled_from(list(self.owned)))
+        principal = self.owned.pop(resident)
+        if clean:
+            self.run(lambda: self.pool.give_back(resident, principal))
+        else:
+            self.gone.add(resident)
+            self.run(lambda: self.pool.let_go(resident))
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def the_client_leaves(self, data: st.DataObject) -> None:
+        _, task = data.draw(st.sampled_from(self.asked))
+        self.given_up += 1
+        self.run(task.cancel)
+
+    @rule(model=st.sampled_from(MODELS))
+    def prepare(self, model: str) -> None:
+        self.run(lambda: self.pool.prepare(model))
+
+    @precondition(lambda self: self.factory.open)
+    @rule(data=st.data(), fine=st.sampled_from([True, True, True, False]))
+    def a_start_ends(self, data: st.DataObject, fine: bool) -> None:
+        start = data.draw(st.sampled_from(self.factory.open))
+        self.run(lambda: start.answer.set_result(fine))
+
+    @property
+    def running(self) -> list[Process]:
+        return [found for found in map(process_of, self.factory.made) if found.state is ProcessState.READY]
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def one_dies(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.running)).state = ProcessState.DEAD
+
+    @rule(seconds=st.sampled_from([1, 20, 100]))
+    def time_passes(self, seconds: float) -> None:
+        self.loop.ahead_s += seconds
+        self.run(lambda: None)
+
+    @invariant()
+    def sizes_are_kept(self) -> None:
+        assert self.pool.idle <= LIMITS.max_idle
+        for model in MODELS:
+            starting = sum(start.model == model for start in self.factory.open)
+            waiting = sum(claim.model == model for claim, _ in self.asked)
+            assert starting <= waiting + LIMITS.spares + self.given_up
+
+    @invariant()
+    def nobody_ends_what_is_in_use(self) -> None:
+        assert all(process_of(resident).stops == 0 for resident in self.owned)
+
+    @override
+    def teardown(self) -> None:
+        try:
+            self.runner.run(self._close())
+        finally:
+            self.runner.close()
+
+    async def _close(self) -> None:
+        closing = asyncio.create_task(self.pool.close())
+        await rounds()
+        while self.factory.open or self.asked:
+            for start in list(self.factory.open):
+                start.answer.set_result(True)
+            # Who waited for a spare that is of no use any more starts one; a home is removed in a thread.
+            await asyncio.to_thread(os.getpid)
+            await rounds()
+            await self._collect()
+        for resident, principal in self.owned.items():
+            self.pool.give_back(resident, principal)
+        await asyncio.gather(closing, self.pool.close())
+        assert self.factory.alive == set()
+        assert all(process_of(resident).stops == 1 for resident in self.factory.made)
+        assert (self.pool.idle, self.asked) == (0, [])
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+TestPoolMachine = PoolMachine.TestCase
+TestPoolMachine.settings = settings(max_examples=100, stateful_step_count=40)
+
+
+# One by one
+
+ANN = Claim("ann", "sonnet", prompted=False)
+
+
+def limits(**changes: Any) -> PoolLimits:
+    fields = {"max_idle": 3, "spares": 1, "idle_s": 60, "max_turns": 9, "max_rss_mib": 10**6}
+    return PoolLimits(**{**fields, **changes})
+
+
+async def used(pool: Pool, claim: Claim) -> Resident:
+    """One whole turn."""
+    resident = await pool.claim(claim)
+    await take_turn(resident, prompted=claim.prompted)
+    pool.give_back(resident, claim.principal)
+    return resident
+
+
+async def test_a_claim_waits_for_the_spare_that_is_starting() -> None:
+    factory = Factory(at_once=False)
+    pool = Pool(factory.start, LIMITS)
+    pool.prepare("sonnet")
+    await rounds()
+    claims = [asyncio.create_task(pool.claim(ANN)) for _ in range(2)]
+    await rounds()
+    # One waits for the spare; only the other needs a start of its own.
+    assert factory.begun == 2
+    factory.open[0].answer.set_result(True)
+    assert await claims[0] is factory.made[0]
+    factory.open[0].answer.set_result(True)
+    assert await claims[1] is factory.made[1]
+    await pool.close()
+
+
+async def test_a_claim_whose_spare_does_not_come_starts_one() -> None:
+    factory = Factory(at_once=False)
+    pool = Pool(factory.start, LIMITS)
+    pool.prepare("sonnet")
+    await rounds()
+    claim = asyncio.create_task(pool.claim(ANN))
+    await rounds()
+    factory.open[0].answer.set_result(False)
+    await rounds()
+    factory.open[0].answer.set_result(True)
+    assert (await claim).alive
+    assert factory.begun == 2
+    await pool.close()
+
+
+async def test_the_warmest_of_ones_own_comes_first() -> None:
+    factory = Factory()
+    pool = Pool(factory.start, LIMITS)
+    first, second = await pool.claim(ANN), await pool.claim(ANN)
+    pool.prepare("sonnet")
+    await rounds()
+    pool.give_back(second, "ann")
+    pool.give_back(first, "ann")
+    assert [await pool.claim(ANN), await pool.claim(ANN)] == [first, second]
+    assert await pool.claim(Claim("bob", "sonnet", prompted=True)) is factory.made[2]
+    assert factory.begun == 3
+    await pool.close()
+    await asyncio.gather(*(resident.retire() for resident in factory.made))
+
+
+async def test_nobody_gets_what_has_served_another() -> None:
+    factory = Factory()
+    pool = Pool(factory.start, LIMITS)
+    anns = await used(pool, ANN)
+    bobs = await used(pool, Claim("bob", "sonnet", prompted=False))
+    assert anns is not bobs
+    assert [await pool.claim(ANN), await pool.claim(Claim("bob", "sonnet", prompted=False))] == [anns, bobs]
+    await pool.close()
+    await asyncio.gather(anns.retire(), bobs.retire())
+
+
+async def test_a_prompted_one_is_kept_for_prompts() -> None:
+    factory = Factory()
+    pool = Pool(factory.start, LIMITS)
+    prompted = await used(pool, Claim("ann", "sonnet", prompted=True))
+    plain = await used(pool, ANN)
+    assert plain is not prompted
+    assert await used(pool, Claim("ann", "sonnet", prompted=True)) is prompted
+    assert await used(pool, ANN) is plain
+    await pool.close()
+    assert factory.alive == set()
+
+
+async def test_too_old_or_too_big_is_the_end_of_one() -> None:
+    factory = Factory()
+    for changed in ({"max_turns": 1}, {"max_rss_mib": 1}):
+        pool = Pool(factory.start, limits(**changed))
+        resident = await pool.claim(ANN)
+        resident.settle_in({"pid": os.getpid()}, prompted=False)
+        await take_turn(resident, prompted=False)
+        pool.give_back(resident, "ann")
+        assert pool.idle == 0
+        await pool.close()
+        assert factory.alive == set()
+
+
+async def test_a_dead_spare_is_replaced() -> None:
+    factory = Factory()
+    pool = Pool(factory.start, LIMITS)
+    for begun in (1, 2):
+        pool.prepare("sonnet")
+        pool.prepare("sonnet")
+        await rounds()
+        assert factory.begun == begun
+        process_of(factory.made[-1]).state = ProcessState.DEAD
+    await pool.close()
+    assert factory.alive == set()
+
+
+@pytest.mark.parametrize("max_idle", [0, 1])
+async def test_a_spare_takes_nobodys_place(max_idle: int) -> None:
+    """Where there is no room, a spare would end the very process that the next turn would have had."""
+    factory = Factory()
+    pool = Pool(factory.start, limits(max_idle=max_idle))
+    for _ in range(3):
+        await used(pool, ANN)
+        pool.prepare("sonnet")
+        await rounds()
+    assert factory.begun == (1 if max_idle else 3)
+    await pool.close()
+    assert factory.alive == set()
+
+
+async def test_nothing_is_prepared_once_it_is_closed() -> None:
+    factory = Factory()
+    pool = Pool(factory.start, LIMITS)
+    await pool.close()
+    pool.prepare("sonnet")
+    await rounds()
+    assert factory.begun == 0
+
+
+def test_what_nobody_uses_goes() -> None:
+    loop = Loop()
+    factory = Factory()
+
+    async def unused() -> None:
+        pool = Pool(factory.start, LIMITS)
+        await used(pool, ANN)
+        loop.ahead_s += 50
+        await rounds()
+        assert pool.idle == 1
+        loop.ahead_s += 50
+        await rounds()
+        assert pool.idle == 0
+        await pool.close()
+        assert factory.alive == set()
+
+    waiting: Awaitable[None] = unused()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(cast(Any, waiting))

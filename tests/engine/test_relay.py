@@ -1,0 +1,365 @@
+"""Relay: one process's door to the model's API. A client takes the CLI's place, and the upstream shows its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from claude_code_api.engine.options import Credentials, EngineOptions
+from claude_code_api.engine.relay import Door, Relay, Told
+from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails
+
+KEY = Credentials(api_key="sk-real")
+BODY = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+CLOSED = "one turn is one request"
+
+Play = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever happens at a door, the HTTP server has nothing to complain about."""
+    yield
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+@dataclass
+class Wire:
+    """An upstream of plain bytes: keeps what it got, and says what it is told to say."""
+
+    play: Play
+    url: str = ""
+    heads: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.heads.append(head)
+                length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+                self.bodies.append(await reader.readexactly(int(length[1]) if length else 0))
+                await self.play(writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def headers(self, name: str) -> list[str]:
+        """All values of a header in the last request."""
+        found = re.findall(rf"^{name}: (.*)\r$", self.heads[-1].decode("latin-1"), re.IGNORECASE | re.MULTILINE)
+        return [str(value) for value in found]
+
+
+@asynccontextmanager
+async def wire(*pieces: bytes, head: str = "200 OK", fields: str = "") -> AsyncIterator[Wire]:
+    """Answer every request with these bytes as its body."""
+
+    async def play(writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {head}\r\ncontent-length: {sum(map(len, pieces))}\r\n{fields}\r\n".encode())
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+
+    found = Wire(play)
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+    found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield found
+
+
+@dataclass
+class Entry:
+    """A door, and the client that the CLI would be."""
+
+    door: Door
+    client: httpx2.AsyncClient
+    path: Path
+
+    async def ask(
+        self, body: bytes = b"{}", target: str = "/v1/messages", headers: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
+        found = {"x-api-key": "sk-ant-relay", **(headers or {})}
+        return await self.client.post(target, content=body, headers=found)
+
+    async def begin(self, body: bytes, length: int | None = None) -> Callable[[], None]:
+        """Ask on a connection of its own; returns what ends that connection."""
+        _, writer = await asyncio.open_unix_connection(str(self.path))
+        size = len(body) if length is None else length
+        writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (size, body))
+        await writer.drain()
+        return writer.close
+
+    async def turn(
+        self, body: bytes = b"{}", target: str = "/v1/messages", headers: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
+        self.door.admit()
+        return await self.ask(body, target, headers)
+
+
+@asynccontextmanager
+async def entry(directory: Path, url: str, credentials: Credentials = KEY) -> AsyncIterator[Entry]:
+    relay = Relay(EngineOptions(anthropic_base_url=url), credentials)
+    path = directory / "door"
+    door = await relay.open(path)
+    transport = httpx2.AsyncHTTPTransport(uds=str(path))
+    try:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://model.invalid") as client:
+            yield Entry(door, client, path)
+    finally:
+        await door.close()
+        await relay.close()
+
+
+@pytest.mark.parametrize(
+    ("credentials", "api_key", "authorization"),
+    [(KEY, ["sk-real"], []), (Credentials(auth_token="real"), [], ["Bearer real"])],
+    ids=["key", "token"],
+)
+async def test_the_credentials_are_ours(
+    tmp_path: Path, credentials: Credentials, api_key: list[str], authorization: list[str]
+) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url, credentials) as inner:
+        await inner.turn(headers={"authorization": "Bearer theirs", "X-Api-Key": "theirs"})
+        assert (upstream.headers("x-api-key"), upstream.headers("authorization")) == (api_key, authorization)
+        assert b"theirs" not in upstream.heads[0]
+        assert upstream.headers("host") == [upstream.url.removeprefix("http://")]
+
+
+async def test_headers_are_the_clients_and_no_others(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        for name in ("accept", "accept-encoding", "user-agent"):
+            del inner.client.headers[name]
+        await inner.turn(headers={"anthropic-beta": "a,b", "X-Odd": "1"})
+        found = {line.split(b":")[0].lower() for line in upstream.heads[0].split(b"\r\n")[1:] if line}
+        assert found - {b"connection"} == {b"host", b"content-length", b"x-api-key", b"anthropic-beta", b"x-odd"}
+        assert (upstream.headers("anthropic-beta"), upstream.headers("content-length")) == (["a,b"], ["2"])
+
+
+async def test_nothing_passes_unless_admitted(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        refused = await inner.ask()
+        assert (refused.status_code, inner.door.refused, inner.door.told) == (400, 1, None)
+        assert refused.json()["error"] == {"type": "invalid_request_error", "message": CLOSED}
+        assert upstream.heads == []
+
+
+async def test_one_request_for_each_turn(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        for turns in (1, 2, 3):
+            assert (await inner.turn()).content == b"ok"
+            for _ in range(2):
+                refused = await inner.ask()
+                assert (refused.status_code, refused.json()["error"]["message"]) == (400, CLOSED)
+            assert (len(upstream.heads), inner.door.refused) == (turns, 2 * turns)
+
+
+async def test_of_two_at_once_one_passes(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        inner.door.admit()
+        answers = await asyncio.gather(*(inner.ask(b"x" * 300_000) for _ in range(5)))
+        assert sorted(answer.status_code for answer in answers) == [200, 400, 400, 400, 400]
+        assert len(upstream.heads) == 1
+
+
+async def test_an_error_is_said_again_without_asking(tmp_path: Path) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.always(fails(429, "slow down", retry_after_s=17))
+        async with entry(tmp_path, upstream.base_url) as inner:
+            first = await inner.turn(json.dumps(BODY).encode())
+            assert inner.door.told == Told(429, 17.0, first.headers["request-id"])
+            again = [await inner.ask(), await inner.ask()]
+            for answer in again:
+                assert (answer.status_code, answer.content) == (429, first.content)
+                assert answer.headers["retry-after"] == "17"
+            assert len(upstream.received) == 1
+            # The next turn is a new question.
+            upstream.always("fine")
+            assert (await inner.turn(json.dumps(BODY).encode())).status_code == 200
+            assert inner.door.told is not None
+            assert inner.door.told.retry_after_s is None
+            assert (await inner.ask()).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [("2.5", 2.5), ("0", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None), (".", None), ("²", None)],
+)
+async def test_what_is_told_beside_the_answer(tmp_path: Path, retry_after: str, seconds: float | None) -> None:
+    fields = f"retry-after: {retry_after}\r\nrequest-id: req_1\r\nx-more: kept\r\n"
+    async with wire(b"{}", head="529 Busy", fields=fields) as upstream, entry(tmp_path, upstream.url) as inner:
+        answer = await inner.turn()
+        assert inner.door.told == Told(529, seconds, "req_1")
+        assert (answer.status_code, answer.headers["x-more"], answer.headers["request-id"]) == (529, "kept", "req_1")
+
+
+MANY = ("漢字 \U0001f600 \u2028 " * 200_000).encode()[:3_000_000]
+BYTES = bytes(range(256)) * 4
+
+
+@pytest.mark.parametrize("body", [MANY, BYTES, b"", b'{"a": 1}'], ids=["3 MB", "any bytes", "nothing", "json"])
+async def test_bytes_go_through_unread(tmp_path: Path, body: bytes) -> None:
+    async with wire(body[:7], body[7:]) as upstream, entry(tmp_path, upstream.url) as inner:
+        assert (await inner.turn(body)).content == body
+        assert upstream.bodies == [body]
+
+
+async def test_a_packed_answer_stays_packed(tmp_path: Path) -> None:
+    packed = gzip.compress(b"hello" * 100, mtime=0)
+    async with (
+        wire(packed, fields="content-encoding: gzip\r\n") as upstream,
+        entry(tmp_path, upstream.url) as inner,
+    ):
+        inner.door.admit()
+        async with inner.client.stream("POST", "/v1/messages", content=b"{}") as answer:
+            assert b"".join([piece async for piece in answer.aiter_raw()]) == packed
+            assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("base", ["/anthropic", "/a/b/", ""])
+async def test_paths_and_queries_are_kept(tmp_path: Path, base: str) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url + base) as inner:
+        await inner.turn(target="/v1/messages?beta=true&x=%20%C3%A9")
+        await inner.turn(target="/v1/messages/count_tokens")
+        lines = [head.split(b"\r\n")[0].decode() for head in upstream.heads]
+        prefix = base.rstrip("/")
+        assert lines == [
+            f"POST {prefix}/v1/messages?beta=true&x=%20%C3%A9 HTTP/1.1",
+            f"POST {prefix}/v1/messages/count_tokens HTTP/1.1",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/v1/messages"),
+        ("HEAD", "/"),
+        ("GET", "/api/hello"),
+        ("POST", "/v1/messages/"),
+        ("POST", "/v1/messages/batches"),
+        ("POST", "/v1/files"),
+        ("POST", "//v1/messages"),
+        ("DELETE", "/v1/messages"),
+    ],
+)
+async def test_other_places_are_not_there(tmp_path: Path, method: str, target: str) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        inner.door.admit()
+        request = inner.client.build_request(method, f"http://model.invalid{target}")
+        assert (await inner.client.send(request)).status_code == 404
+        # It costs nothing: the turn's request still passes.
+        assert (await inner.ask()).content == b"ok"
+        assert len(upstream.heads) == 1
+
+
+async def test_an_upstream_that_is_not_there(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream:
+        url = upstream.url
+    async with entry(tmp_path, url) as inner:
+        answers = [await inner.turn(), await inner.ask()]
+        assert [answer.status_code for answer in answers] == [502, 502]
+        assert answers[0].json()["error"]["type"] == "api_error"
+        assert "127.0.0.1" not in answers[0].text
+        assert inner.door.told == Told(None)
+
+
+# Streams
+
+
+def streamed(*pieces: Any) -> Answer:
+    return Answer((Text(pieces=pieces),))
+
+
+async def test_events_come_as_they_are_said_however_they_are_split(tmp_path: Path) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.play(streamed("hel", Gate("one"), "lo \U0001f600", Gate("two"), "!"))
+        async with entry(tmp_path, upstream.base_url) as inner:
+            inner.door.admit()
+            async with inner.client.stream("POST", "/v1/messages", json=BODY) as answer:
+                pieces = answer.aiter_raw()
+                seen = b""
+                for awaited, gate in ((b'"hel"', "one"), (b"lo", "two"), (b"message_stop", None)):
+                    while awaited not in seen:
+                        seen += await anext(pieces)
+                    if gate is not None:
+                        upstream.release(gate)
+                assert [piece async for piece in pieces] == []
+                assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+
+
+@pytest.mark.parametrize("before", [(), ("hel", "lo")], ids=["at once", "in the middle"])
+async def test_a_broken_answer_is_not_a_finished_one(tmp_path: Path, before: tuple[str, ...]) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.play(streamed(*before, Break("cut")))
+        async with entry(tmp_path, upstream.base_url) as inner:
+            inner.door.admit()
+            seen: list[bytes] = []
+
+            async def read() -> None:
+                async with inner.client.stream("POST", "/v1/messages", json=BODY) as answer:
+                    async for piece in answer.aiter_raw():
+                        seen.append(piece)  # noqa: PERF401 - what came before the break counts
+
+            with pytest.raises(httpx2.TransportError):
+                await read()
+            assert all(f'"{piece}"'.encode() in b"".join(seen) for piece in before)
+            assert (await inner.ask()).status_code == 400
+            assert len(upstream.received) == 1
+
+
+@pytest.mark.parametrize("hold", [True, False], ids=["before the answer", "in the middle"])
+async def test_who_leaves_is_gone_at_once(tmp_path: Path, hold: bool) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.play(Answer((Text("a"),), hold=Gate("g")) if hold else streamed("a", Gate("g"), "b"))
+        async with entry(tmp_path, upstream.base_url) as inner:
+            inner.door.admit()
+            leave = await inner.begin(json.dumps(BODY).encode())
+            await asyncio.to_thread(upstream.wait_at_gate, "g")
+            leave()
+            record = await asyncio.to_thread(upstream.wait_closed, 0)
+            assert record.client_left
+            upstream.always("next")
+            assert (await inner.turn(json.dumps(BODY).encode())).status_code == 200
+
+
+async def test_a_request_that_is_not_finished_goes_nowhere(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        inner.door.admit()
+        leave = await inner.begin(b"begun", length=100)
+        leave()
+        # Two round trips later the door has seen it begin and end.
+        for _ in range(2):
+            assert (await inner.client.get("/")).status_code == 404
+        inner.door.admit()
+        await inner.ask(b"whole")
+        assert upstream.bodies == [b"whole"]
+
+
+async def test_closing_a_door_leaves_nothing(tmp_path: Path) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.play(streamed("a", Gate("g"), "b"))
+        async with entry(tmp_path, upstream.base_url) as inner:
+            asked = asyncio.create_task(inner.turn(json.dumps(BODY).encode()))
+            await asyncio.to_thread(upstream.wait_at_gate, "g")
+            assert inner.path.is_socket()
+            await inner.door.close()
+            assert not inner.path.exists()
+            with pytest.raises(httpx2.TransportError):
+                await asked
+            assert (await asyncio.to_thread(upstream.wait_closed, 0)).client_left
+            with pytest.raises(httpx2.ConnectError):
+                await inner.ask()
