@@ -24,7 +24,7 @@ async def whole_way(
     directory: Path, upstream: StandIn, *, warm: bool = False, silence_s: float = 15
 ) -> AsyncIterator[tuple[Running, openai.AsyncOpenAI]]:
     """`warm`: turns share processes, which serve one after another."""
-    options = EngineOptions(anthropic_base_url=upstream.base_url, silence_s=silence_s)
+    options = EngineOptions(anthropic_base_url=upstream.base_url, upstream_retries=0, silence_s=silence_s)
     site = Site(find_binary(options, Path("/nowhere")), Credentials(api_key="sk-ant-made-up"), directory)
     engine = ClaudeEngine(options, site)
     if warm:

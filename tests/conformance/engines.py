@@ -111,7 +111,7 @@ class Real:
     def __init__(self, upstream: StandIn, directory: Path) -> None:
         self._upstream = upstream
         directory.mkdir()
-        options = EngineOptions(anthropic_base_url=upstream.base_url)
+        options = EngineOptions(anthropic_base_url=upstream.base_url, upstream_retries=0)
         site = Site(find_binary(EngineOptions(), directory), Credentials(api_key="sk-ant-made-up"), directory)
         self.real = ClaudeEngine(options, site)
         self.engine: Engine = self.real

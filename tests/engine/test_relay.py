@@ -17,7 +17,7 @@ import pytest
 
 from claude_code_api.engine.options import Credentials, EngineOptions
 from claude_code_api.engine.relay import Door, Relay, Told
-from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails
+from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails, says
 
 KEY = Credentials(api_key="sk-real")
 BODY = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
@@ -112,8 +112,10 @@ class Entry:
 
 
 @asynccontextmanager
-async def entry(directory: Path, url: str, credentials: Credentials = KEY) -> AsyncIterator[Entry]:
-    relay = Relay(EngineOptions(anthropic_base_url=url), credentials)
+async def entry(directory: Path, url: str, credentials: Credentials = KEY, *, retries: int = 0) -> AsyncIterator[Entry]:
+    relay = Relay(EngineOptions(anthropic_base_url=url, upstream_retries=retries), credentials)
+    # How long it waits is not what is asked here.
+    relay.pauses_s = tuple(0.0 for _ in relay.pauses_s)
     path = directory / "door"
     door = await relay.open(path)
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
@@ -363,3 +365,53 @@ async def test_closing_a_door_leaves_nothing(tmp_path: Path) -> None:
             assert (await asyncio.to_thread(upstream.wait_closed, 0)).client_left
             with pytest.raises(httpx2.ConnectError):
                 await inner.ask()
+
+
+ASKED = b'{"model": "m", "max_tokens": 9, "stream": false, "messages": [{"role": "user", "content": "hi"}]}'
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 529])
+async def test_what_passes_by_itself_is_asked_again_before_anything_is_said(tmp_path: Path, status: int) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.play(*2 * [fails(status, error_type="api_error")], says("at last"))
+        async with entry(tmp_path, upstream.base_url, retries=2) as inner:
+            answer = await inner.turn(ASKED)
+        assert answer.json()["content"][0]["text"] == "at last"
+        assert len({record.raw for record in upstream.messages}) == 1
+        assert len(upstream.messages) == 3
+
+
+async def test_the_last_refusal_is_the_answer(tmp_path: Path) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.play(fails(529), fails(529), fails(503, error_type="api_error"))
+        async with entry(tmp_path, upstream.base_url, retries=2) as inner:
+            assert (await inner.turn(ASKED)).status_code == 503
+        assert len(upstream.messages) == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+async def test_what_would_be_refused_again_is_not_asked_again(tmp_path: Path, status: int) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.always(fails(status))
+        async with entry(tmp_path, upstream.base_url, retries=2) as inner:
+            assert (await inner.turn(ASKED)).status_code == status
+        assert len(upstream.messages) == 1
+
+
+async def test_a_long_wait_is_left_to_the_client(tmp_path: Path) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.always(fails(429, retry_after_s=30))
+        async with entry(tmp_path, upstream.base_url, retries=2) as inner:
+            assert (await inner.turn(ASKED)).status_code == 429
+            assert inner.door.told is not None
+            assert inner.door.told.retry_after_s == 30
+        assert len(upstream.messages) == 1
+
+
+async def test_an_answer_that_broke_is_not_asked_for_again(tmp_path: Path) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.always(Answer((Text(pieces=("a", Break("cut"))),)))
+        async with entry(tmp_path, upstream.base_url, retries=2) as inner:
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await inner.turn(ASKED.replace(b"false", b"true"))
+        assert len(upstream.messages) == 1

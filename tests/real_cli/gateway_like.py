@@ -21,7 +21,7 @@ from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 
 async def main(base_url: str, data_directory: str) -> None:
     with own_run_directory(Path(data_directory)) as run:
-        options = EngineOptions(anthropic_base_url=base_url)
+        options = EngineOptions(anthropic_base_url=base_url, upstream_retries=0)
         site = Site(find_binary(EngineOptions(), Path("/nowhere")), Credentials(api_key="sk-ant-made-up"), run)
         request = TurnRequest("claude-haiku-4-5", (Message("user", (TextBlock("hi"),)),))
         async with ClaudeEngine(options, site).lease(Plan("turn-1", 0, "claude-haiku-4-5", request)) as lease:

@@ -148,7 +148,7 @@ class Rig:
 
     @property
     def options(self) -> EngineOptions:
-        return EngineOptions(anthropic_base_url=self.upstream.base_url, silence_s=self.silence_s)
+        return EngineOptions(anthropic_base_url=self.upstream.base_url, upstream_retries=0, silence_s=self.silence_s)
 
     @property
     def site(self) -> Site:

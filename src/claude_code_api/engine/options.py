@@ -40,6 +40,9 @@ class EngineOptions:
     start_s: Annotated[float, "A CLI that has not answered for so many seconds after its start is given up."] = 30.0
     # Longer than the silence limit, so that ours is the one to act and to explain.
     api_timeout_s: Annotated[float, "How long the CLI waits for the first byte of the model's API."] = 300.0
+    upstream_retries: Annotated[
+        int, "How often the model's API is asked again when it is overloaded or fails, before anything was answered."
+    ] = 2
     seating: Annotated[
         Seating, "auto: warm processes where the installed CLI allows it; fresh: a new one each turn."
     ] = Seating.AUTO

@@ -89,6 +89,12 @@ _ONE_REQUEST: Final = _refusal(400, "invalid_request_error", "one turn is one re
 _NOT_SERVED: Final = _refusal(404, "not_found_error", "not served here")
 _UNREACHABLE: Final = _refusal(502, "api_error", "the model's API cannot be reached")
 _FIRST_ERROR: Final = 400
+# The upstream's own trouble, or ours with its limits: these pass by themselves.
+_WORTH_ASKING_AGAIN: Final = frozenset({429, 500, 502, 503, 504, 529})
+# The pause before the second request; it doubles from one to the next.
+FIRST_PAUSE_S: Final = 0.5
+# A client that is told to come back later is better served than one that waits in silence.
+LONGEST_PAUSE_S: Final = 5.0
 _CONNECTION: Final = "connection"
 
 
@@ -99,6 +105,7 @@ class Relay:
         """Keep the credentials, and connections to the API."""
         self._base_url = (options.anthropic_base_url or API).rstrip("/")
         self._credential = _credential_header(credentials)
+        self.pauses_s = tuple(FIRST_PAUSE_S * 2**number for number in range(options.upstream_retries))
         # Silence is judged by the turn's own watchdog, which knows what it is silence of.
         timeout = httpx2.Timeout(None, connect=CONNECT_S)
         self._client = httpx2.AsyncClient(timeout=timeout, trust_env=False, limits=httpx2.Limits(max_connections=None))
@@ -224,7 +231,7 @@ class Door:
         query = scope["query_string"].decode("ascii")
         target = scope["path"] + (f"?{query}" if query else "")
         try:
-            response = await self._relay.send(self._relay.request(target, scope["headers"], body))
+            response = await self._ask(lambda: self._relay.request(target, scope["headers"], body))
         except httpx2.TransportError as error:
             _log.warning("upstream_unreachable", reason=repr(error))
             self.told, self._closed = Told(None), _UNREACHABLE
@@ -247,6 +254,26 @@ class Door:
             await send({"type": "http.response.body", "body": b""})
         finally:
             await response.aclose()
+
+    async def _ask(self, request: Callable[[], httpx2.Request]) -> httpx2.Response:
+        """Ask, and ask again where the upstream says that it might help. Nothing has gone to the CLI by then."""
+        for pause_s in self._relay.pauses_s:
+            try:
+                response = await self._relay.send(request())
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                # It was never reached, so it cannot have begun.
+                _log.warning("upstream_unreachable", reason=repr(error), again_in_s=pause_s)
+            else:
+                if response.status_code not in _WORTH_ASKING_AGAIN:
+                    return response
+                wish_s = _told(response).retry_after_s
+                if wish_s is not None and wish_s > LONGEST_PAUSE_S:
+                    return response
+                await response.aclose()
+                pause_s = max(pause_s, wish_s or 0.0)  # noqa: PLW2901 - the upstream knows better
+                _log.warning("upstream_refused", status=response.status_code, again_in_s=pause_s)
+            await asyncio.sleep(pause_s)  # noqa: TID251 - what the upstream asked for, bounded by LONGEST_PAUSE_S
+        return await self._relay.send(request())
 
 
 def _protocol(config: Config, state: ServerState, loop: asyncio.AbstractEventLoop) -> HttpToolsProtocol:
