@@ -86,6 +86,17 @@ def test_a_file_is_a_document_with_its_name_as_title() -> None:
     )
 
 
+def test_a_text_file_is_a_document_of_text() -> None:
+    words = " first\n\u00fc\U0001f600 "
+    part = {"type": "file", "file": {"file_data": url("text/plain", words.encode()), "filename": "a.txt"}}
+    source = {"type": "text", "media_type": "text/plain", "data": words}
+    assert read([part])[0] == (OpaqueBlock({"type": "document", "source": source, "title": "a.txt"}),)
+    for wrong, why in ((b"\xff\xfe", "not UTF-8"), (b" \n", "without text")):
+        with pytest.raises(TurnRefusedError) as caught:
+            read([{"type": "file", "file": {"file_data": url("text/plain", wrong)}}])
+        assert why in caught.value.error.message
+
+
 def test_what_is_beside_a_part_is_named() -> None:
     address = url("image/png", BYTES["image/png"])
     content = [

@@ -117,6 +117,22 @@ def test_a_budget_stays_below_the_length_of_the_answer() -> None:
     assert budget(1024) is None
 
 
+def test_calls_whose_thoughts_were_not_kept_are_answered_without_thinking() -> None:
+    call, result = ToolUseBlock("toolu_1", "look", {}), ToolResultBlock("toolu_1", "blue")
+    question, answer = Message("user", (TextBlock("q"),)), Message("user", (result,))
+    reasoning = Reasoning(Effort.LOW)
+
+    def thinks(*calling: Any) -> bool:
+        request = TurnRequest("m", (question, Message("assistant", calling), answer), reasoning=reasoning)
+        return "thinking" in parameter_fields(request, ())
+
+    assert not thinks(call)
+    assert not thinks(TextBlock("let me see"), call)
+    assert thinks(ThinkingBlock("hm", "sig"), call)
+    # Only an open round of calls is bound to its thoughts.
+    assert "thinking" in parameter_fields(TurnRequest("m", (answer, question), reasoning=reasoning), ())
+
+
 def test_a_schema_and_an_effort_share_their_field() -> None:
     request = asked(reasoning=Reasoning(Effort.LOW), output_schema=OutputSchema("x", SCHEMA))
     assert parameter_fields(request, LEVELS) == {

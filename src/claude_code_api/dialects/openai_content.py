@@ -26,6 +26,7 @@ _DATA_URL = re.compile(r"data:([a-z0-9.+\-]+/[a-z0-9.+\-]+)(?:;[a-z0-9\-]+=[^;,]
 _SAME_TYPE = {"image/jpg": "image/jpeg"}
 _IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _PDF = "application/pdf"
+_PLAIN = "text/plain"
 # Enough base64 for the longest signature below: 12 bytes.
 _HEAD_CHARS = 16
 
@@ -111,13 +112,27 @@ def _file(part: JsonObject, place: str, notes: Notes) -> OpaqueBlock:
     url = file.get("file_data")
     if not isinstance(url, str):
         raise wrong_kind(url, f"{place}.file.file_data", "a string")
-    media_type, data = _data_url(url, place, (_PDF,))
+    media_type, data = _data_url(url, place, (_PDF, _PLAIN))
     filename = file.get("filename")
     if filename is not None and not isinstance(filename, str):
         raise wrong_kind(filename, f"{place}.file.filename", "a string")
     title: JsonObject = {"title": filename} if filename else {}
-    source = {"type": "base64", "media_type": media_type, "data": data}
+    kind = "base64"
+    if media_type == _PLAIN:
+        kind, data = "text", _plain_text(data, place)
+    source = {"type": kind, "media_type": media_type, "data": data}
     return OpaqueBlock({"type": "document", "source": source, **title, **cache_mark(part, place)})
+
+
+def _plain_text(data: str, place: str) -> str:
+    try:
+        text = binascii.a2b_base64(data).decode("utf-8")
+    except UnicodeDecodeError:
+        raise invalid(f"`{place}` says that it is {_PLAIN}, but its bytes are not UTF-8.", param=place) from None
+    if not text.strip():
+        # The model's API refuses blank documents.
+        raise invalid(f"`{place}` is a text file without text.", param=place)
+    return text
 
 
 def _data_url(url: str, place: str, served: tuple[str, ...]) -> tuple[str, str]:
@@ -136,6 +151,9 @@ def _data_url(url: str, place: str, served: tuple[str, ...]) -> tuple[str, str]:
         raise invalid(
             f"`{place}` holds no valid base64: the standard alphabet, padded, no line breaks.", param=place
         ) from None
+    if media_type == _PLAIN:
+        # No signature tells a text; whether it is one is seen when it is read.
+        return media_type, data
     found = _sniff(binascii.a2b_base64(data[:_HEAD_CHARS]))
     if found != media_type:
         really = found or "none of the types that are served"

@@ -17,8 +17,10 @@ from claude_code_api.turn.request import (
     JsonObject,
     Message,
     Reasoning,
+    ThinkingBlock,
     ToolChoice,
     ToolChoiceKind,
+    ToolResultBlock,
     TurnRequest,
 )
 
@@ -130,10 +132,22 @@ def _thinking(request: TurnRequest, effort_levels: Sequence[str]) -> Json:
     effort = request.reasoning.effort
     if budget is None and effort is not None and not effort_levels:
         budget = BUDGETS.get(effort)
-    if budget is None:
+    if budget is None or _calls_without_thoughts(request.messages):
         return None
     # Thinking counts against the answer's length, so the budget has to be below it.
     limit = request.limits.max_output_tokens
     if limit is not None:
         budget = min(budget, limit - 1)
     return {"type": "enabled", "budget_tokens": budget} if budget >= MIN_BUDGET else None
+
+
+def _calls_without_thoughts(messages: Sequence[Message]) -> bool:
+    """Whether results are being sent to calls whose thoughts the client did not keep.
+
+    With a budget for thinking the model's API refuses such a conversation; without one it takes it. Most clients of the
+    OpenAI dialects cannot keep thoughts.
+    """
+    if len(messages) < 2 or not any(isinstance(block, ToolResultBlock) for block in messages[-1].blocks):  # noqa: PLR2004
+        return False
+    calling = messages[-2].blocks
+    return bool(calling) and not isinstance(calling[0], ThinkingBlock)
