@@ -10,4 +10,6 @@ check ruff format --check
 check ruff check
 check mypy
 check lint-imports
+# Names, sizes, and documents in step with the code.
+check python -m pytest -q -n 0 tests/architecture
 exit $status
