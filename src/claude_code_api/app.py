@@ -296,6 +296,8 @@ async def serve(settings: Settings, entrance: Entrance, listening: Callable[[], 
             await server.serve(sockets=[entrance.listener])
         finally:
             warm_up.cancel()
+            # It has processes of its own to end before the engine's directory goes.
+            await asyncio.wait([warm_up])
 
 
 class _Ground:

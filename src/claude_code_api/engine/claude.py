@@ -158,6 +158,7 @@ class ClaudeEngine:
         """End every process that is still there."""
         if self._offer is not None and not self._offer.done():
             self._offer.cancel()
+            await asyncio.wait([self._offer])
         await self._pool.close()
         await self._starter.close()
 

@@ -43,7 +43,7 @@ class Starter:
         home = self._next_home()
         door = None
         try:
-            resume = await asyncio.to_thread(_furnish, home, seating)
+            resume = await _furnished(home, seating)
             if self._relay is not None and home.door is not None:
                 door = await self._relay.open(home.door)
             process = await self._spawn(chat_launch(self._options, self._site, home, model, resume))
@@ -86,6 +86,16 @@ class Starter:
         await asyncio.gather(*(resident.retire() for resident in tuple(self.alive)))
         if self._relay is not None:
             await self._relay.close()
+
+
+async def _furnished(home: Home, seating: Seating | None) -> Resume | None:
+    """Furnish a home in a thread. Cancelled, it still waits: nothing may appear in a home that is being removed."""
+    furnishing = asyncio.ensure_future(asyncio.to_thread(_furnish, home, seating))
+    try:
+        return await asyncio.shield(furnishing)
+    except asyncio.CancelledError:
+        await asyncio.wait([furnishing])
+        raise
 
 
 def _furnish(home: Home, seating: Seating | None) -> Resume | None:
