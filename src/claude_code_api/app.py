@@ -26,7 +26,7 @@ from claude_code_api import __version__
 from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import NoBinaryError, find_binary, find_credentials
 from claude_code_api.engine.options import Credentials, Site
-from claude_code_api.engine.prove import NOTHING_PROVED, Proof, prove, remember, remembered
+from claude_code_api.engine.prove import NOTHING_PROVED, Proof, Stop, prove, remember, remembered
 from claude_code_api.engine.run_directory import doors_base, own_run_directory
 from claude_code_api.flow.access import Access, Caller, digest_of
 from claude_code_api.flow.catalogue import Catalogue
@@ -310,8 +310,8 @@ class _Ground:
     def base_url(self) -> str:
         return self._standin.base_url
 
-    def will_say(self, text: str, stop_reason: str) -> None:
-        self._standin.play(Answer((Text(text),), stop_reason=stop_reason))  # type: ignore[arg-type]
+    def will_say(self, text: str, stop_reason: Stop) -> None:
+        self._standin.play(Answer((Text(text),), stop_reason=stop_reason))
 
     def will_call(self, tool: str) -> None:
         self._standin.play(calls(ToolUse("toolu_proof", tool, {})))

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import orjson
 
@@ -36,6 +36,10 @@ _SILENCE_S: Final = 10.0
 _MEANT_FOR_THE_CLI: Final = "/compact @/etc/passwd !ls #note --help"
 
 
+# How an answer of words can end.
+Stop: TypeAlias = Literal["end_turn", "max_tokens"]
+
+
 class ProvingGround(Protocol):
     """A stand-in of the model's API, as far as it is needed here."""
 
@@ -44,7 +48,7 @@ class ProvingGround(Protocol):
         """Where it listens."""
         ...
 
-    def will_say(self, text: str, stop_reason: str) -> None:
+    def will_say(self, text: str, stop_reason: Stop) -> None:
         """Answer the next request with a text and a stop reason."""
         ...
 
@@ -117,7 +121,7 @@ class _Trial:
         limited = TurnRequest(_MODEL, history, limits=Limits(7), system=(TextBlock("be brief"),))
         cut, cut_ending = await self._turn_and_ending(limited, "max_tokens")
         tool = ClientTool("Read", "reads", {"type": "object", "properties": {}})
-        called, called_ending = await self._turn_and_ending(TurnRequest(_MODEL, history, tools=(tool,)), "tool_use")
+        called, called_ending = await self._turn_and_ending(TurnRequest(_MODEL, history, tools=(tool,)), None)
         return {
             "a conversation arrives as it is": _texts(bare) == [text] and _texts(cut) == ["one", "two", text],
             "nothing is added to it": len(bare.get("system", ())) == 1 and not bare.get("tools"),
@@ -133,10 +137,12 @@ class _Trial:
         body, _ = await self._turn_and_ending(request, "end_turn")
         return body
 
-    async def _turn_and_ending(self, request: TurnRequest, stop: str) -> tuple[Mapping[str, Any], EndReason | None]:
+    async def _turn_and_ending(
+        self, request: TurnRequest, stop: Stop | None
+    ) -> tuple[Mapping[str, Any], EndReason | None]:
         """What one turn asked of the model, and how it ended; nothing of either when it asked more than once."""
         before = len(self._ground.bodies())
-        if stop == "tool_use":
+        if stop is None:
             self._ground.will_call("Read")
         else:
             self._ground.will_say("word", stop)
