@@ -2,11 +2,12 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
+MINUTES ?= 5
 BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install start start-dev start-prod demo test test-chat test-real faults soak bench lint clean kill fmt types imports golden docs build lock audit changelog
+.PHONY: help install start start-dev start-prod demo test test-chat test-real faults soak bench load lint clean kill fmt types imports golden docs build lock audit changelog
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,7 +45,10 @@ soak: $(READY) ## Compare thousands of requests with what has to reach the model
 	$(BIN)/python -m pytest -n 0 -m faults tests/real_cli/test_seating.py $(ARGS)
 
 bench: $(READY) ## Measure ratios against the claude program
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/claude-code-api bench $(ARGS)
+
+load: $(READY) ## Put the gateway under load for MINUTES (5)
+	$(BIN)/claude-code-api bench --load $(MINUTES) $(ARGS)
 
 lint: $(READY) ## Check format, style, types and import contracts
 	@sh scripts/lint.sh

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
-from typing_extensions import override
 
 from claude_code_api import __version__
 from claude_code_api.engine.claude import ClaudeEngine
@@ -30,27 +27,43 @@ from claude_code_api.engine.prove import NOTHING_PROVED, Proof, Stop, prove, rem
 from claude_code_api.engine.run_directory import doors_base, own_run_directory
 from claude_code_api.flow.access import Access, Caller, digest_of
 from claude_code_api.flow.catalogue import Catalogue
-from claude_code_api.flow.options import AccessOptions, FlowOptions
-from claude_code_api.flow.ports import Engine
+from claude_code_api.flow.detached import Detached
+from claude_code_api.flow.ledger import Ledger
+from claude_code_api.flow.options import AccessOptions
+from claude_code_api.flow.ports import Engine, Store, StoreError
 from claude_code_api.flow.run_turn import TurnRunner
-from claude_code_api.http.errors import on_bug, on_departure, on_refusal, on_status
+from claude_code_api.flow.sessions import Projects, Sessions
+from claude_code_api.flow.token_count import TokenCounter
+from claude_code_api.flow.upkeep import Upkeep
+from claude_code_api.http.compression import packed
+from claude_code_api.http.cors import Cors
+from claude_code_api.http.errors import on_bug, on_departure, on_refusal, on_status, on_store_error
 from claude_code_api.http.gate import Gate
+from claude_code_api.http.live import live_routes
+from claude_code_api.http.manners import Manners
 from claude_code_api.http.meta import Health, meta_routes
 from claude_code_api.http.models import model_routes
 from claude_code_api.http.options import HttpOptions
+from claude_code_api.http.projects import project_routes
 from claude_code_api.http.pulse import Pulse
 from claude_code_api.http.request_log import RequestLog
-from claude_code_api.http.turns import turn_routes
+from claude_code_api.http.server import Server, server_config
+from claude_code_api.http.sessions import session_routes
+from claude_code_api.http.token_count import token_count_routes
+from claude_code_api.http.turns import Turns, turn_routes
+from claude_code_api.http.usage import usage_routes
+from claude_code_api.http.validation import on_invalid
 from claude_code_api.settings import Settings
 from claude_code_api.standin import Answer, StandIn, Text, ToolUse, calls
+from claude_code_api.storage.address import StoreOpenError
 from claude_code_api.storage.key_file import FirstKey, KeyFileError, make_private_directory, read_key, read_or_make_key
+from claude_code_api.storage.opening import open_store
+from claude_code_api.storage.workplaces import ProjectDirectories
 from claude_code_api.turn.errors import TurnRefusedError
 
-# After the drain every turn is over; what still holds a connection open then is cut.
-CLOSE_S: Final = 3
-# Between two requests on one connection.
-KEEP_ALIVE_S: Final = 30
 BACKLOG: Final = 2048
+# Below the data directory: one directory for each project.
+PROJECTS: Final = "projects"
 # It is taken, or only for root.
 _PORT_ERRORS: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
@@ -162,13 +175,46 @@ class Gateway:
     app: ASGIApp
     routes: FastAPI
     runner: TurnRunner
+    ledger: Ledger
+    detached: Detached
+    upkeep: Upkeep
+
+    async def close(self) -> None:
+        """Leave nothing running, and nothing unwritten."""
+        await self.detached.close()
+        await self.ledger.close()
 
 
-def build(engine: Engine, access: Access, http: HttpOptions, flow: FlowOptions) -> Gateway:
-    """Put the rooms together around an engine."""
-    clock = SystemClock()
+def build(engine: Engine, store: Store, access: Access, settings: Settings) -> Gateway:
+    """Put the rooms together around an engine and a store."""
+    clock, http, flow = SystemClock(), settings.http, settings.flow
     catalogue = Catalogue(flow, engine.offer)
-    runner = TurnRunner(engine=engine, catalogue=catalogue, options=flow, clock=clock)
+    ledger = Ledger(store, flow, clock)
+    runner = TurnRunner(engine=engine, catalogue=catalogue, ledger=ledger, options=flow, clock=clock)
+    detached = Detached(runner, store)
+    counter = TokenCounter(engine=engine, catalogue=catalogue, admission=runner.admission, options=flow, clock=clock)
+    workplaces = ProjectDirectories(settings.storage.data_dir / PROJECTS)
+    api = _api()
+    api.state.access = access
+    turns = Turns(runner, detached, Pulse(every_s=http.heartbeat_s), clock)
+    sessions = Sessions(store, runner, flow, clock)
+    for routes in (
+        turn_routes(turns),
+        token_count_routes(counter),
+        model_routes(catalogue),
+        project_routes(Projects(store, workplaces, clock)),
+        session_routes(sessions, clock),
+        live_routes(turns, sessions),
+        usage_routes(store),
+        meta_routes(Health(engine, runner, store)),
+    ):
+        api.include_router(routes)
+    gate = Gate(packed(Manners(api)), options=http, without_keys=access.open)
+    app = RequestLog(Cors(gate, origins=http.allowed_origins), clock=clock)
+    return Gateway(app, api, runner, ledger, detached, Upkeep(ledger, store, flow, clock))
+
+
+def _api() -> FastAPI:
     api = FastAPI(
         title="claude-code-api",
         version=__version__,
@@ -178,17 +224,13 @@ def build(engine: Engine, access: Access, http: HttpOptions, flow: FlowOptions) 
         redoc_url=None,
         redirect_slashes=False,
     )
-    api.state.access = access
-    api.include_router(turn_routes(runner, Pulse(every_s=http.heartbeat_s), clock))
-    api.include_router(model_routes(catalogue))
-    api.include_router(meta_routes(Health(engine, runner)))
     api.add_exception_handler(TurnRefusedError, on_refusal)
+    api.add_exception_handler(StoreError, on_store_error)
     api.add_exception_handler(HTTPException, on_status)
-    api.add_exception_handler(RequestValidationError, on_status)
+    api.add_exception_handler(RequestValidationError, on_invalid)
     api.add_exception_handler(ClientDisconnect, on_departure)
     api.add_exception_handler(Exception, on_bug)
-    gate = Gate(api, options=http, without_keys=access.open)
-    return Gateway(RequestLog(gate, clock=clock), api, runner)
+    return api
 
 
 def find_claude(settings: Settings) -> tuple[Path, Credentials]:
@@ -197,6 +239,16 @@ def find_claude(settings: Settings) -> tuple[Path, Credentials]:
     try:
         return find_binary(settings.engine, home), find_credentials(settings.engine, home)
     except NoBinaryError as error:
+        raise StartError(str(error)) from error
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """Hold the store, its schema up to date."""
+    try:
+        async with open_store(settings.storage) as store:
+            yield store
+    except StoreOpenError as error:
         raise StartError(str(error)) from error
 
 
@@ -227,77 +279,25 @@ def _doors_base() -> Path:
         raise StartError(f"No place for sockets: {error}.") from error
 
 
-def server_config(app: ASGIApp) -> uvicorn.Config:
-    """Say how HTTP is spoken."""
-    return uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        # Nobody is taken at the word of an X-Forwarded-For.
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=CLOSE_S,
-    )
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn, which lets the turns end before it closes the doors."""
-
-    def __init__(self, config: uvicorn.Config, runner: TurnRunner, drain_s: float) -> None:
-        super().__init__(config)
-        self._runner, self._drain_s = runner, drain_s
-        self.listening = asyncio.Event()
-
-    @override
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    @override
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # The doors stay open meanwhile, to tell a balancer and new requests that this gateway is going.
-        await self._runner.drain(self._drain_s)
-        await super().shutdown(sockets)
-
-    @override
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # The original raises the signal again once it is done, which would end the process before it has cleaned up.
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._asked_to_end)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-    def _asked_to_end(self) -> None:
-        if self.should_exit:
-            # Asked twice: somebody is waiting.
-            self._runner.hurry()
-        self.should_exit = True
-
-
 async def serve(settings: Settings, entrance: Entrance, listening: Callable[[], None]) -> None:
     """Serve until the process is asked to end; `listening` is called as soon as requests are taken."""
-    async with claude_engine(settings) as engine:
-        gateway = build(engine, entrance.access, settings.http, settings.flow)
-        server = _Server(server_config(gateway.app), gateway.runner, settings.http.drain_s)
+    async with opened_store(settings) as store, claude_engine(settings) as engine:
+        gateway = build(engine, store, entrance.access, settings)
+        await gateway.ledger.recover()
+        server = Server(server_config(gateway.app), gateway.runner, settings.http.drain_s)
         # The CLI is asked what it offers behind the open door, so that no client pays for it.
         warm_up = asyncio.create_task(
             _once_it_listens(server, engine, settings, listening), name="first look at the cli"
         )
+        upkeep = asyncio.create_task(gateway.upkeep.run(), name="upkeep")
         try:
             await server.serve(sockets=[entrance.listener])
         finally:
             warm_up.cancel()
+            upkeep.cancel()
             # It has processes of its own to end before the engine's directory goes.
-            await asyncio.wait([warm_up])
+            await asyncio.wait([warm_up, upkeep])
+            await gateway.close()
 
 
 class _Ground:
@@ -332,7 +332,7 @@ async def look_at_the_cli(engine: ClaudeEngine, data_dir: Path) -> Proof:
 
 
 async def _once_it_listens(
-    server: _Server, engine: ClaudeEngine, settings: Settings, listening: Callable[[], None]
+    server: Server, engine: ClaudeEngine, settings: Settings, listening: Callable[[], None]
 ) -> None:
     await server.listening.wait()
     listening()

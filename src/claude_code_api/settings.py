@@ -34,6 +34,7 @@ SECTIONS: Final = (HttpOptions, AccessOptions, FlowOptions, EngineOptions, Stora
 ALSO_FROM: Final[Mapping[str, str]] = {
     "port": "PORT",
     "require_auth": "REQUIRE_AUTH",
+    "database_url": "DATABASE_URL",
     "claude_binary_path": "CLAUDE_BINARY_PATH",
     "anthropic_api_key": "ANTHROPIC_API_KEY",
     "anthropic_auth_token": "ANTHROPIC_AUTH_TOKEN",
@@ -47,7 +48,7 @@ _MASKED: Final = "********"
 # No number may be negative; these have an upper end as well, and those make no sense as nothing.
 _LARGEST: Final[Mapping[str, int]] = {"port": 65535}
 _NOT_ZERO: Final = frozenset(
-    {"api_timeout_s", "body_mib", "body_silence_s", "heartbeat_s", "max_turns", "process_turns", "silence_s", "start_s"}
+    {"api_timeout_s", "body_mib", "body_silence_s", "heartbeat_s", "max_turns", "process_turns", "silence_s", "start_s", "starts"}
     | {"turn_s"}
 )
 
@@ -72,7 +73,7 @@ class Setting:
     @property
     def shown(self) -> str:
         """The value, fit for a screen."""
-        if self.value is None or self.value == ():
+        if self.value is None or self.value in ((), ""):
             return ""
         return _MASKED if self.secret else _as_text(self.value)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from bench.client import Exchange
-from bench.measure import BenchError, percentile
+from claude_code_api.bench.client import Exchange
+from claude_code_api.bench.measure import BenchError, percentile
 
 FRAMES = (
     b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n',

@@ -73,7 +73,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self._gate, self._held = asyncio.Event(), asyncio.Event()
-        self.scripted = ScriptedEngine(self._script)
+        self.scripted = ScriptedEngine(self._script, count=lambda plan: len(words_of(plan)))
         self.engine: Engine = self.scripted
 
     def _script(self, plan: Plan) -> Sequence[Step]:

@@ -199,3 +199,10 @@ async def test_18_the_offer_names_a_version(stage: Stage) -> None:
 async def test_19_the_credentials_have_a_name_and_no_value(stage: Stage) -> None:
     assert stage.engine.credentials
     assert "made-up" not in stage.engine.credentials
+
+
+async def test_20_counting_is_no_turn(stage: Stage) -> None:
+    short, long = await stage.engine.count_tokens(plan("one")), await stage.engine.count_tokens(plan("one two three"))
+    assert 0 < short < long
+    await stage.model_stopped()
+    assert text(await answered(stage, Role.SAYS)) == "hello"

@@ -34,4 +34,6 @@ async def test_it_refuses_on_request() -> None:
     with pytest.raises(TurnRefusedError):
         async with engine.lease(PLAN):
             pass
-    assert engine.plans == []
+    with pytest.raises(TurnRefusedError):
+        await engine.count_tokens(PLAN)
+    assert engine.plans == engine.counted == []

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from claude_code_api.dialects.openai_chat_request import HONOURED, NAMED
-from claude_code_api.dialects.openai_shared import ERRORS, NEVER_RETRY
+from claude_code_api.dialects.openai_shared import ERRORS
+from claude_code_api.dialects.retry_advice import NEVER_RETRY
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "dialects" / "openai-chat.md").read_text(encoding="utf-8")
 

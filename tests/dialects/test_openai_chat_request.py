@@ -253,3 +253,36 @@ def test_no_body_breaks_the_reader(fields: dict[str, Any], messages: Any) -> Non
         OPENAI_CHAT.parse(body, {})
     except TurnRefusedError as refused:
         assert refused.error.message.isprintable()  # noqa: PT017 (both outcomes are right)
+
+
+@pytest.mark.parametrize(
+    ("fields", "user", "named"),
+    [
+        ({"metadata": {"user_id": "ada"}}, "ada", ()),
+        ({"metadata": {"user_id": "ada"}, "user": "ada"}, "ada", ()),
+        ({"metadata": {"user_id": "ada"}, "user": "bob"}, "bob", ("metadata",)),
+        ({"metadata": {"user_id": "ada", "team": "x"}}, "ada", ("metadata",)),
+        ({"metadata": {"team": "x"}, "user": "bob"}, "bob", ("metadata",)),
+        ({"metadata": {"team": None}}, None, ()),
+        ({"metadata": {}}, None, ()),
+    ],
+)
+def test_of_metadata_the_end_user_is_taken(fields: dict[str, Any], user: str | None, named: tuple[str, ...]) -> None:
+    request = OPENAI_CHAT.parse({"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}, {})
+    assert (request.end_user, request.ignored) == (user, named)
+
+
+@pytest.mark.parametrize(
+    ("tier", "as_is", "named"),
+    [
+        ("auto", {"service_tier": "auto"}, ()),
+        ("default", {"service_tier": "standard_only"}, ()),
+        ("flex", {}, ("service_tier",)),
+        ("priority", {}, ("service_tier",)),
+        (None, {}, ()),
+    ],
+)
+def test_tiers_that_the_models_api_has(tier: str | None, as_is: dict[str, str], named: tuple[str, ...]) -> None:
+    body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "service_tier": tier}
+    request = OPENAI_CHAT.parse(body, {})
+    assert (request.as_is, request.ignored) == (as_is, named)

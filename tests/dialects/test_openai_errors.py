@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from claude_code_api.dialects.openai_chat import OPENAI_CHAT
-from claude_code_api.dialects.openai_shared import ERRORS, NEVER_RETRY
+from claude_code_api.dialects.openai_shared import ERRORS
+from claude_code_api.dialects.retry_advice import NEVER_RETRY
 from claude_code_api.turn.errors import ErrorKind, Source, TurnError
 
 

@@ -45,12 +45,12 @@ async def refused(engine: ClaudeEngine) -> ErrorKind:
 async def test_a_turn_and_nothing_left(fake: FakeSite) -> None:
     engine = ClaudeEngine(FAST, fake.site)
     fake.script(SAYS)
-    system = (TextBlock("one"), TextBlock("two"))
+    system = (TextBlock("one"),)
     events = await turn(engine, system=system, limits=Limits(7))
     assert end_of(events) == Ended(EndReason.STOP)
     nothing_left(fake, engine)
     initialize, thinking, settings, message = fake.stdin
-    assert initialize["request"]["systemPrompt"] == ["one\n\ntwo"]
+    assert initialize["request"]["systemPrompt"] == ["one"]
     assert thinking["request"] == {"subtype": "set_max_thinking_tokens", "max_thinking_tokens": 0}
     assert settings["request"]["settings"] == {"env": {"CLAUDE_CODE_EXTRA_BODY": '{"max_tokens":7}'}}
     assert message["message"]["content"][0] == {"type": "text", "text": "hi"}

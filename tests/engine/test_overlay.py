@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from claude_code_api.engine.overlay import BUDGETS, conversation_fields, parameter_fields
+from claude_code_api.engine.overlay import (
+    BUDGETS,
+    IDENTITY,
+    conversation_fields,
+    parameter_fields,
+    system_fields,
+    system_prompt,
+    whole_request,
+)
 from claude_code_api.turn.request import (
     ClientTool,
     Effort,
     Json,
+    JsonObject,
     Limits,
     Message,
     OpaqueBlock,
@@ -188,7 +198,10 @@ def test_every_kind_of_block_arrives_and_the_end_is_marked() -> None:
 
 def test_a_client_that_marks_for_the_cache_gets_no_mark_of_ours() -> None:
     marked = TextBlock("long", {"cache_control": {"type": "ephemeral", "ttl": "1h"}})
-    assert said(Message("user", (marked,)), Message("user", (TextBlock("q"),))) == [
+    request = TurnRequest("m", (Message("user", (marked,)), Message("user", (TextBlock("q"),))))
+    fields, prompt = whole_request(request, ())
+    assert (fields["system"], prompt) == ([IDENTITY], "")
+    assert fields["messages"] == [
         {
             "role": "user",
             "content": [{"type": "text", "text": "long", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
@@ -207,3 +220,63 @@ def test_a_message_without_blocks_is_none() -> None:
     assert said(Message("user", (TextBlock("a"),)), Message("assistant", ())) == [
         {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": MARK}]}
     ]
+
+
+# The system prompt, and what comes as it is
+
+
+def test_one_system_block_is_set_on_the_process() -> None:
+    request = replace(asked(), system=(TextBlock("be brief"),))
+    fields, prompt = whole_request(request, ())
+    assert (system_fields(request), "system" in fields, prompt) == ({}, False, "be brief")
+
+
+def test_several_system_blocks_stay_several() -> None:
+    request = replace(asked(), system=(TextBlock("one"), TextBlock("two")))
+    fields, prompt = whole_request(request, ())
+    assert (fields["system"], prompt) == (
+        [IDENTITY, {"type": "text", "text": "one"}, {"type": "text", "text": "two", "cache_control": MARK}],
+        "",
+    )
+    assert system_prompt(request) == "one\n\ntwo"
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        replace(asked(), system=(TextBlock("s", {"cache_control": MARK}),)),
+        replace(asked(), tools=(ClientTool("look", None, {}, extra={"cache_control": MARK}),)),
+        replace(asked(), as_is={"cache_control": MARK}),
+        replace(asked(), messages=(Message("user", (OpaqueBlock({"type": "image", "cache_control": MARK}),)),)),
+        replace(
+            asked(),
+            messages=(Message("user", (ToolResultBlock("t", (TextBlock("r", {"cache_control": MARK}),)),)),),
+        ),
+        replace(asked(), messages=(Message("user", (ToolUseBlock("t", "n", {}, {"cache_control": MARK}),)),)),
+    ],
+    ids=["system", "tool", "whole", "image", "inside a result", "call"],
+)
+def test_wherever_the_client_marks_no_other_mark_is_set(marked: TurnRequest) -> None:
+    fields, _ = whole_request(marked, ())
+    assert str(fields).count("cache_control") == 1
+
+
+def test_what_comes_as_it_is_wins() -> None:
+    thinking: JsonObject = {"type": "adaptive", "display": "omitted"}
+    request = replace(asked(), reasoning=Reasoning(Effort.HIGH), as_is={"thinking": thinking, "service_tier": "auto"})
+    assert parameter_fields(request, ()) == {"thinking": thinking, "service_tier": "auto"}
+
+
+def test_a_tool_that_the_models_api_defines_has_no_schema() -> None:
+    tool = ClientTool("bash", None, None, extra={"type": "bash_20250124", "cache_control": MARK})
+    assert parameter_fields(asked(tools=(tool,)), ())["tools"] == [
+        {"name": "bash", "type": "bash_20250124", "cache_control": MARK}
+    ]
+
+
+def test_redacted_thoughts_are_thoughts() -> None:
+    """So the model's API takes the conversation with a budget for thinking."""
+    call = Message("assistant", (OpaqueBlock({"type": "redacted_thinking", "data": "x"}), ToolUseBlock("t", "n", {})))
+    request = asked(reasoning=Reasoning(budget_tokens=5000))
+    request = replace(request, messages=(*request.messages, call, Message("user", (ToolResultBlock("t", "r"),))))
+    assert "thinking" in parameter_fields(request, ())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from typing_extensions import override
 
-from claude_code_api.engine.pool import Claim, Pool, PoolLimits
+from claude_code_api.engine.pool import REFILL_S, Claim, Pool, PoolLimits
 from claude_code_api.engine.process import ProcessState
 from claude_code_api.engine.resident import Resident
 from claude_code_api.turn.errors import TurnRefusedError
@@ -22,7 +22,9 @@ from tests.engine.fake_residents import Factory, Loop, Process, process_of, roun
 T = TypeVar("T")
 MODELS = ("sonnet", "opus")
 PRINCIPALS = ("ann", "bob", "eve")
-LIMITS = PoolLimits(max_idle=3, spares=1, idle_s=60, max_turns=3, max_rss_mib=10**6)
+LIMITS = PoolLimits(
+    max_idle=3, spares=1, idle_s=60, max_turns=3, max_rss_mib=10**6, max_age_s=200, max_total_mib=10**6, starts=3
+)
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -139,6 +141,14 @@ class PoolMachine(RuleBasedStateMachine):
             assert starting <= waiting + LIMITS.spares + self.given_up
 
     @invariant()
+    def starts_are_few(self) -> None:
+        assert len(self.factory.open) <= LIMITS.starts
+
+    @invariant()
+    def nobody_waits_beside_what_fits(self) -> None:
+        assert not self.asked or self.factory.open, "somebody waits, and nothing is being started"
+
+    @invariant()
     def nobody_ends_what_is_in_use(self) -> None:
         assert all(process_of(resident).stops == 0 for resident in self.owned)
 
@@ -179,6 +189,7 @@ ANN = Claim("ann", "sonnet", prompted=False)
 
 def limits(**changes: Any) -> PoolLimits:
     fields = {"max_idle": 3, "spares": 1, "idle_s": 60, "max_turns": 9, "max_rss_mib": 10**6}
+    fields |= {"max_age_s": 10**6, "max_total_mib": 10**6, "starts": 9}
     return PoolLimits(**{**fields, **changes})
 
 
@@ -221,6 +232,62 @@ async def test_a_claim_whose_spare_does_not_come_starts_one() -> None:
     await pool.close()
 
 
+async def test_few_start_at_once_and_what_comes_free_first_is_taken() -> None:
+    factory = Factory(at_once=False)
+    pool = Pool(factory.start, limits(starts=2))
+    claims = [asyncio.create_task(pool.claim(ANN)) for _ in range(4)]
+    await rounds()
+    assert factory.begun == 2
+    for start in tuple(factory.open):
+        start.answer.set_result(True)
+    first, second = await claims[0], await claims[1]
+    await rounds()
+    assert factory.begun == 4
+    # Nobody else's start has to be waited for where a turn has ended.
+    pool.give_back(first, "ann")
+    assert await claims[2] is first
+    factory.open[0].answer.set_result(True)
+    assert await claims[3] is factory.made[2]
+    factory.open[0].answer.set_result(True)
+    await rounds()
+    assert pool.idle == 1, "what nobody waits for any more is kept"
+    await pool.close()
+    await asyncio.gather(*(resident.retire() for resident in (first, second, factory.made[2])))
+    assert factory.alive == set()
+
+
+async def test_what_has_served_another_does_not_end_the_waiting() -> None:
+    factory = Factory(at_once=False)
+    pool = Pool(factory.start, limits(starts=1))
+    bobs = asyncio.create_task(pool.claim(Claim("bob", "sonnet", prompted=False)))
+    await rounds()
+    factory.open[0].answer.set_result(True)
+    resident = await bobs
+    anns = asyncio.create_task(pool.claim(ANN))
+    await rounds()
+    pool.give_back(resident, "bob")
+    await rounds()
+    assert not anns.done()
+    factory.open[0].answer.set_result(True)
+    assert await anns is not resident
+    await pool.close()
+    await (await anns).retire()
+
+
+async def test_a_failed_start_is_told_to_the_one_who_waited_longest() -> None:
+    factory = Factory(at_once=False)
+    pool = Pool(factory.start, limits(starts=1))
+    claims = [asyncio.create_task(pool.claim(ANN)) for _ in range(2)]
+    await rounds()
+    factory.open[0].answer.set_result(False)
+    with pytest.raises(TurnRefusedError):
+        await claims[0]
+    factory.open[0].answer.set_result(True)
+    assert (await claims[1]).alive
+    await pool.close()
+    await factory.made[0].retire()
+
+
 async def test_the_warmest_of_ones_own_comes_first() -> None:
     factory = Factory()
     pool = Pool(factory.start, LIMITS)
@@ -261,7 +328,7 @@ async def test_a_prompted_one_is_kept_for_prompts() -> None:
 
 async def test_too_old_or_too_big_is_the_end_of_one() -> None:
     factory = Factory()
-    for changed in ({"max_turns": 1}, {"max_rss_mib": 1}):
+    for changed in ({"max_turns": 1}, {"max_rss_mib": 1}, {"max_age_s": 0}):
         pool = Pool(factory.start, limits(**changed))
         resident = await pool.claim(ANN)
         resident.settle_in({"pid": os.getpid()}, prompted=False)
@@ -270,6 +337,72 @@ async def test_too_old_or_too_big_is_the_end_of_one() -> None:
         assert pool.idle == 0
         await pool.close()
         assert factory.alive == set()
+
+
+async def test_together_they_keep_to_a_size() -> None:
+    factory = Factory()
+    pool = Pool(factory.start, limits(max_total_mib=1))
+    everybody = [await pool.claim(ANN) for _ in range(3)]
+    for resident in everybody:
+        # Whatever this program occupies, two of them are more than 1 MiB.
+        resident.settle_in({"pid": os.getpid()}, prompted=False)
+        pool.give_back(resident, "ann")
+        assert pool.idle == 1
+    # The one that was used last stays, even where it alone is too big.
+    assert await pool.claim(ANN) is everybody[2]
+    await pool.close()
+    await everybody[2].retire()
+    assert factory.alive == set()
+
+
+async def test_what_the_system_does_not_tell_is_not_counted() -> None:
+    factory = Factory()
+    pool = Pool(factory.start, limits(max_total_mib=0, max_rss_mib=0))
+    for resident in [await pool.claim(ANN) for _ in range(2)]:
+        pool.give_back(resident, "ann")
+    assert pool.idle == 2
+    await pool.close()
+
+
+def test_one_that_waits_grows_old_as_well() -> None:
+    loop = Loop()
+    factory = Factory()
+
+    async def old() -> None:
+        pool = Pool(factory.start, limits(max_age_s=100, idle_s=10**6))
+        resident = await used(pool, ANN)
+        for waited in (50, 60):
+            assert pool.idle == 1
+            loop.ahead_s += waited
+            await rounds()
+        assert (pool.idle, process_of(resident).stops) == (0, 1)
+        await pool.close()
+
+    waiting: Awaitable[None] = old()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(cast(Any, waiting))
+
+
+def test_a_claimed_spare_is_replaced_behind_the_request() -> None:
+    loop = Loop()
+    factory = Factory()
+
+    async def claimed() -> None:
+        pool = Pool(factory.start, LIMITS)
+        pool.prepare("sonnet")
+        await rounds()
+        assert await pool.claim(ANN) is factory.made[0]
+        await rounds()
+        assert factory.begun == 1, "the turn has the core to itself"
+        loop.ahead_s += REFILL_S
+        await rounds()
+        assert factory.begun == 2, "and the next stranger does not wait for its end"
+        await pool.close()
+        await factory.made[0].retire()
+
+    waiting: Awaitable[None] = claimed()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(cast(Any, waiting))
 
 
 async def test_a_dead_spare_is_replaced() -> None:

@@ -44,7 +44,13 @@ def _asked(*texts: str, **fields: Any) -> dict[str, Any]:
 RIGHT = [
     _asked(SAID),
     _asked("one", "two", SAID, system=[IDENTITY, {"type": "text", "text": "be brief"}], max_tokens=7),
-    _asked("one", "two", SAID, tools=[{"name": "Read"}]),
+    _asked(
+        "one",
+        "two",
+        SAID,
+        system=[IDENTITY, {"type": "text", "text": "one"}, {"type": "text", "text": "two"}],
+        tools=[{"name": "Read"}],
+    ),
 ]
 
 
@@ -87,7 +93,7 @@ def wrong(proof: Proof) -> set[str]:
 
 async def test_a_cli_that_does_everything_right(fake: FakeSite) -> None:
     proof = await found(fake, ground())
-    assert (wrong(proof), proof.overlay, proof.final, len(proof.held)) == (set(), True, True, 8)
+    assert (wrong(proof), proof.overlay, proof.final, len(proof.held)) == (set(), True, True, 9)
 
 
 LEFT = "a turn leaves nothing behind"
@@ -99,6 +105,10 @@ WRONG: dict[str, tuple[Callable[[list[dict[str, Any]]], object], set[str]]] = {
     "adds a prompt": (lambda bodies: bodies[0]["system"].append(IDENTITY), {"nothing is added to it"}),
     "adds tools": (lambda bodies: bodies[0]["tools"].append({"name": "Bash"}), {"nothing is added to it"}),
     "keeps no prompt": (lambda bodies: bodies[1]["system"].pop(), {"a system prompt can be set"}),
+    "joins the blocks of a prompt": (
+        lambda bodies: bodies[2].update(system=[IDENTITY, {"type": "text", "text": "one\n\ntwo"}]),
+        {"system blocks can be laid over"},
+    ),
     "keeps its own limit": (lambda bodies: bodies[1].update(max_tokens=32_000), {"parameters take effect"}),
     "keeps our limit": (lambda bodies: bodies[2].update(max_tokens=7), {LEFT}),
     "renames tools": (lambda bodies: bodies[2]["tools"][0].update(name="mcp__x"), {"functions arrive as they are"}),

@@ -415,3 +415,63 @@ async def test_an_answer_that_broke_is_not_asked_for_again(tmp_path: Path) -> No
             with pytest.raises(httpx2.RemoteProtocolError):
                 await inner.turn(ASKED.replace(b"false", b"true"))
         assert len(upstream.messages) == 1
+
+
+# One connection, as the CLI uses it
+
+
+async def test_a_slow_cli_makes_the_upstream_wait(tmp_path: Path) -> None:
+    piece, written = b"x" * 65536, 0
+    full = asyncio.Event()
+
+    async def play(writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (len(piece) * 1000))
+        for _ in range(1000):
+            writer.write(piece)
+            if writer.transport.get_write_buffer_size():
+                full.set()
+            await writer.drain()
+            written += len(piece)
+
+    found = Wire(play)
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+    found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, entry(tmp_path, found.url) as inner:
+        inner.door.admit()
+        reader, writer = await asyncio.open_unix_connection(str(inner.path), limit=1024)
+        writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        await full.wait()
+        # What the kernel and the door hold is a few MB, not all of the 65.
+        assert written < 20_000_000
+        read = 0
+        while read < len(piece) * 1000:
+            read += (await reader.read(1 << 20)).count(b"x")
+        writer.close()
+
+
+async def test_who_does_not_wait_for_the_answer_is_not_served(tmp_path: Path) -> None:
+    with StandIn(pace_ms=0) as upstream:
+        upstream.play(Answer((Text("a"),), hold=Gate("g")))
+        async with entry(tmp_path, upstream.base_url) as inner:
+            inner.door.admit()
+            reader, writer = await asyncio.open_unix_connection(str(inner.path))
+            body = json.dumps(BODY).encode()
+            request = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+            writer.write(request)
+            await asyncio.to_thread(upstream.wait_at_gate, "g")
+            writer.write(request)
+            assert await reader.read() == b""
+            assert (await asyncio.to_thread(upstream.wait_closed, 0)).client_left
+            assert len(upstream.received) == 1
+            writer.close()
+
+
+@pytest.mark.parametrize("said", [b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\na b\r\n\r\n"])
+async def test_what_is_no_request_ends_the_connection_and_nothing_else(tmp_path: Path, said: bytes) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        reader, writer = await asyncio.open_unix_connection(str(inner.path))
+        writer.write(said)
+        assert await reader.read() == b""
+        writer.close()
+        assert (await inner.turn()).content == b"ok"

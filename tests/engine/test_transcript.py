@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_code_api.engine.transcript import blocks_json, is_blank, transcript_lines
+from claude_code_api.engine.transcript import is_blank, transcript_lines
+from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.request import (
     Block,
     JsonObject,

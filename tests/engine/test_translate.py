@@ -57,6 +57,7 @@ def test_a_text_is_told_delta_by_delta() -> None:
     events = translated(says("Hel", "", "lo\u2028"))
     assert events == [
         BEGUN,
+        Usage(3, 1),
         PartStarted(0, PartKind.TEXT),
         PartDelta(0, "Hel"),
         PartDelta(0, "lo\u2028"),
@@ -69,7 +70,7 @@ def test_a_text_is_told_delta_by_delta() -> None:
 def test_each_event_comes_with_its_own_frame() -> None:
     translator = Translator("turn-1", 7)
     told = [translated([line], translator) for line in says("a")]
-    assert [len(events) for events in told] == [1, 1, 1, 1, 0, 0, 2]
+    assert [len(events) for events in told] == [2, 1, 1, 1, 0, 0, 2]
 
 
 def test_thinking_brings_its_signature_and_a_call_its_arguments() -> None:
@@ -99,17 +100,19 @@ def test_thinking_brings_its_signature_and_a_call_its_arguments() -> None:
         PartStarted(0, PartKind.THINKING),
         PartDelta(0, "hm"),
         PartEnded(0, "c2ln"),
-        PartStarted(1, PartKind.TEXT),
-        PartDelta(1, "I'll look"),
+        PartStarted(1, PartKind.REDACTED),
+        PartDelta(1, "x"),
         PartEnded(1),
-        PartStarted(2, PartKind.TOOL, "toolu_1", "look"),
-        PartDelta(2, '{"a"'),
-        PartDelta(2, ":1}"),
+        PartStarted(2, PartKind.TEXT),
+        PartDelta(2, "I'll look"),
         PartEnded(2),
+        PartStarted(3, PartKind.TOOL, "toolu_1", "look"),
+        PartDelta(3, '{"a"'),
+        PartDelta(3, ":1}"),
+        PartEnded(3),
         Ended(EndReason.TOOL_USE),
     ]
-    # Redacted thoughts have no word here; what is left out is counted.
-    assert translator.unread == 1
+    assert translator.unread == 0
 
 
 @pytest.mark.parametrize(
@@ -186,14 +189,14 @@ def test_a_failure_in_the_middle_keeps_what_came_and_is_no_stop() -> None:
     broken = [synthetic("server_error"), closed(), stopped(None), over()]
     lines = [start(), opened(), text("a"), *broken, result(is_error=True, terminal_reason="api_error")]
     events = translated(lines)
-    assert events[:-1] == [BEGUN, *A, Usage(3, 2)]
+    assert events[:-1] == [BEGUN, Usage(3, 1), *A, Usage(3, 2)]
     assert failed(events).error.kind is ErrorKind.UPSTREAM_ERROR
 
 
 def test_a_failure_inside_a_part_leaves_it_open() -> None:
     lines = [start(), opened(), text("a"), result(is_error=True, api_error_status=529)]
     events = translated(lines)
-    assert events[:-1] == [BEGUN, *A[:2]]
+    assert events[:-1] == [BEGUN, Usage(3, 1), *A[:2]]
     assert failed(events).error.kind is ErrorKind.UPSTREAM_OVERLOADED
 
 
@@ -240,10 +243,8 @@ def test_figures_are_merged_field_by_field_and_the_price_is_this_turns() -> None
 
 @pytest.mark.parametrize("costs", [None, {}, {"a": {}}, {"a": {"costUSD": None}}, [1]])
 def test_an_unknown_price_is_none(costs: Any) -> None:
-    (usage,) = [
-        e for e in translated([*says("a")[:-1], result(model_usage_since_last_result=costs)]) if type(e) is Usage
-    ]
-    assert usage.cost_usd is None
+    events = translated([*says("a")[:-1], result(model_usage_since_last_result=costs)])
+    assert [event.cost_usd for event in events if isinstance(event, Usage)] == [None, None]
 
 
 def test_unknown_events_blocks_and_deltas_are_counted_and_skipped() -> None:

@@ -158,3 +158,80 @@ async def test_no_order_of_coming_leaving_and_giving_up_loses_a_place(seed: int)
     assert (admission.running, admission.waiting) == (0, 0)
     async with admission.permit(), admission.permit(), admission.permit():
         assert admission.running == 3
+
+
+# Between callers
+
+
+class Asker:
+    """Somebody with a name, who notes when the place came."""
+
+    def __init__(self, admission: Admission, caller: str, served: list[str]) -> None:
+        self._served = served
+        self.leave = asyncio.Event()
+        self.task = asyncio.create_task(self._run(admission, caller))
+
+    async def _run(self, admission: Admission, caller: str) -> None:
+        async with admission.permit(caller):
+            self._served.append(caller)
+            await self.leave.wait()
+
+
+async def test_callers_get_their_places_by_turns() -> None:
+    admission, served = Admission(max_turns=1, max_waiting=9, wait_s=LONG_S), list[str]()
+    asked = [Asker(admission, caller, served) for caller in ("ann", "ann", "ann", "ann", "bob", "eve", "bob")]
+    await settled()
+    for asker in asked:
+        asker.leave.set()
+    await asyncio.gather(*(asker.task for asker in asked))
+    assert served == ["ann", "ann", "bob", "eve", "ann", "bob", "ann"]
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
+async def test_who_asks_for_much_makes_room_for_who_asks_for_little() -> None:
+    admission, served = Admission(max_turns=1, max_waiting=3, wait_s=LONG_S), list[str]()
+    greedy = [Asker(admission, "ann", served) for _ in range(4)]
+    await settled()
+    modest = Asker(admission, "bob", served)
+    await settled()
+    with pytest.raises(TurnRefusedError) as refusal:
+        await greedy[3].task
+    assert refusal.value.error.kind is ErrorKind.AT_CAPACITY
+    assert admission.waiting == 3
+    # Two against one: from here on everybody has a fair part, and the next one is refused whoever it is.
+    for caller in ("ann", "bob"):
+        with pytest.raises(TurnRefusedError):
+            await Asker(admission, caller, served).task
+    for asker in (*greedy[:3], modest):
+        asker.leave.set()
+    await asyncio.gather(*(asker.task for asker in (*greedy[:3], modest)))
+    assert served == ["ann", "ann", "bob", "ann"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_order_of_callers_loses_a_place(seed: int) -> None:
+    chance, admission = random.Random(seed), Admission(max_turns=2, max_waiting=4, wait_s=LONG_S)
+    served: list[str] = []
+    everybody: list[Asker] = []
+    asked: list[Asker] = []
+    for _ in range(200):
+        step = chance.random()
+        if step < 0.5:
+            asked.append(Asker(admission, chance.choice(["ann", "bob", "eve"]), served))
+            everybody.append(asked[-1])
+        elif asked:
+            asker = asked.pop(chance.randrange(len(asked)))
+            asker.leave.set()
+            if step < 0.7:
+                asker.task.cancel()
+        if chance.random() < 0.7:
+            await settled()
+        assert admission.running <= 2
+        assert admission.waiting <= 4
+    for asker in asked:
+        asker.leave.set()
+    ends = await asyncio.gather(*(asker.task for asker in everybody), return_exceptions=True)
+    assert all(end is None or isinstance(end, TurnRefusedError | asyncio.CancelledError) for end in ends)
+    assert (admission.running, admission.waiting) == (0, 0)
+    async with admission.permit("ann"), admission.permit("bob"):
+        assert admission.running == 2

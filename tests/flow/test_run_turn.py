@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pytest
 from typing_extensions import override
@@ -16,6 +17,7 @@ from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
 from claude_code_api.flow import run_turn
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.catalogue import Catalogue
+from claude_code_api.flow.ledger import Ledger
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Engine, EngineOffer, Lease, Plan
 from claude_code_api.flow.run_turn import TurnRunner
@@ -33,7 +35,7 @@ from claude_code_api.turn.events import (
     Usage,
 )
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
-from tests.http.loopback import Door
+from tests.http.loopback import Door, a_store
 
 CALLER = Caller("somebody", admin=False)
 REQUEST = TurnRequest("sonnet", (Message("user", (TextBlock("hi"),)),))
@@ -56,9 +58,23 @@ class HeldClock:
         return 0.0
 
 
-def runner_of(engine: Engine, **options: float) -> TurnRunner:
-    flow = FlowOptions(**options)  # type: ignore[arg-type]
-    return TurnRunner(engine=engine, catalogue=Catalogue(flow, engine.offer), options=flow, clock=HeldClock())
+class Making(Protocol):
+    """Makes a runner around an engine."""
+
+    def __call__(self, engine: Engine, **options: float) -> TurnRunner: ...
+
+
+@pytest.fixture
+async def runner_of() -> AsyncIterator[Making]:
+    async with a_store() as (store, _):
+
+        def make(engine: Engine, **options: float) -> TurnRunner:
+            flow, clock = FlowOptions(**options), HeldClock()  # type: ignore[arg-type]
+            ledger = Ledger(store, flow, clock)
+            catalogue = Catalogue(flow, engine.offer)
+            return TurnRunner(engine=engine, catalogue=catalogue, ledger=ledger, options=flow, clock=clock)
+
+        yield make
 
 
 def plays(*steps: Step) -> ScriptedEngine:
@@ -66,7 +82,7 @@ def plays(*steps: Step) -> ScriptedEngine:
 
 
 async def read(runner: TurnRunner, request: TurnRequest = REQUEST) -> list[TurnEvent]:
-    async with runner.run(request, CALLER) as turn:
+    async with runner.run(request, CALLER, "openai_chat") as turn:
         return [event async for batch in turn.batches() for event in batch]
 
 
@@ -92,6 +108,9 @@ class BentEngine:
     async def offer(self) -> EngineOffer:
         return EngineOffer("bent")
 
+    async def count_tokens(self, plan: Plan) -> int:
+        raise NotImplementedError
+
     def batches(self) -> AsyncIterator[Sequence[TurnEvent]]:
         return self.make()
 
@@ -109,10 +128,10 @@ class BentEngine:
             self.left.append(plan.turn_id)
 
 
-async def test_the_events_pass_as_they_come_and_are_folded() -> None:
+async def test_the_events_pass_as_they_come_and_are_folded(runner_of: Making) -> None:
     engine = plays(*EVENTS)
     runner = runner_of(engine)
-    async with runner.run(REQUEST, CALLER) as turn:
+    async with runner.run(REQUEST, CALLER, "openai_chat") as turn:
         assert turn.result.started is None
         assert [event async for batch in turn.batches() for event in batch] == list(EVENTS)
         assert turn.result.text_of(PartKind.TEXT) == "ab"
@@ -123,7 +142,7 @@ async def test_the_events_pass_as_they_come_and_are_folded() -> None:
     assert runner.admission.running == 0
 
 
-async def test_every_turn_has_an_id_of_its_own() -> None:
+async def test_every_turn_has_an_id_of_its_own(runner_of: Making) -> None:
     engine = plays(*EVENTS)
     runner = runner_of(engine)
     for _ in range(3):
@@ -148,7 +167,7 @@ async def test_every_turn_has_an_id_of_its_own() -> None:
     ],
 )
 @pytest.mark.parametrize("apart", [True, False])
-async def test_an_engine_that_breaks_the_order(steps: list[TurnEvent], apart: bool) -> None:
+async def test_an_engine_that_breaks_the_order(runner_of: Making, steps: list[TurnEvent], apart: bool) -> None:
     """Whether the breach comes alone or in a burst: one failure, and nothing of what follows."""
 
     async def batches() -> AsyncIterator[Sequence[TurnEvent]]:
@@ -165,7 +184,7 @@ async def test_an_engine_that_breaks_the_order(steps: list[TurnEvent], apart: bo
     assert len(engine.left) == 1
 
 
-async def test_what_comes_after_the_end_is_not_passed_on() -> None:
+async def test_what_comes_after_the_end_is_not_passed_on(runner_of: Making) -> None:
     async def batches() -> AsyncIterator[Sequence[TurnEvent]]:
         yield [*EVENTS, *EVENTS]
         yield EVENTS
@@ -174,7 +193,7 @@ async def test_what_comes_after_the_end_is_not_passed_on() -> None:
 
 
 @pytest.mark.parametrize("count", range(7))
-async def test_an_engine_that_just_stops(count: int) -> None:
+async def test_an_engine_that_just_stops(runner_of: Making, count: int) -> None:
     async def batches() -> AsyncIterator[Sequence[TurnEvent]]:
         for event in EVENTS[:count]:
             yield [event]
@@ -185,7 +204,7 @@ async def test_an_engine_that_just_stops(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", range(7))
-async def test_an_engine_that_breaks(count: int) -> None:
+async def test_an_engine_that_breaks(runner_of: Making, count: int) -> None:
     async def batches() -> AsyncIterator[Sequence[TurnEvent]]:
         for event in EVENTS[:count]:
             yield [event]
@@ -204,7 +223,7 @@ async def test_an_engine_that_breaks(count: int) -> None:
 # The end from outside
 
 
-async def test_a_turn_that_takes_too_long_is_ended() -> None:
+async def test_a_turn_that_takes_too_long_is_ended(runner_of: Making) -> None:
     engine = plays(*EVENTS[:3], WaitFor(asyncio.Event()), *EVENTS[3:])
     runner = runner_of(engine, turn_s=0.02)
     events = await read(runner)
@@ -215,24 +234,24 @@ async def test_a_turn_that_takes_too_long_is_ended() -> None:
     assert last.error.message == "The turn took longer than 0.02 seconds."
 
 
-async def test_the_first_reason_counts() -> None:
+async def test_the_first_reason_counts(runner_of: Making) -> None:
     engine = plays(*EVENTS[:3], WaitFor(Door()))
-    async with runner_of(engine).run(REQUEST, CALLER) as turn:
+    async with runner_of(engine).run(REQUEST, CALLER, "openai_chat") as turn:
         turn.end_because(TurnError(ErrorKind.CONFLICT, "first", source="client"))
         turn.end_because(TurnError(ErrorKind.FORBIDDEN, "second"))
         events = [event async for batch in turn.batches() for event in batch]
     assert kind_of(events) is ErrorKind.CONFLICT
 
 
-async def test_an_end_that_comes_after_the_end_changes_nothing() -> None:
-    async with runner_of(plays(*EVENTS)).run(REQUEST, CALLER) as turn:
+async def test_an_end_that_comes_after_the_end_changes_nothing(runner_of: Making) -> None:
+    async with runner_of(plays(*EVENTS)).run(REQUEST, CALLER, "openai_chat") as turn:
         events = [event async for batch in turn.batches() for event in batch]
         turn.end_because(TurnError(ErrorKind.CONFLICT, "late"))
         assert turn.result.error is None
     assert events == list(EVENTS)
 
 
-async def test_an_engine_that_ends_well_all_the_same_has_ended_well() -> None:
+async def test_an_engine_that_ends_well_all_the_same_has_ended_well(runner_of: Making) -> None:
     async def batches() -> AsyncIterator[Sequence[TurnEvent]]:
         yield EVENTS[:3]
         await engine.interrupted.wait()
@@ -245,7 +264,7 @@ async def test_an_engine_that_ends_well_all_the_same_has_ended_well() -> None:
 # The end of the gateway
 
 
-async def test_after_the_drain_began_no_turn_begins() -> None:
+async def test_after_the_drain_began_no_turn_begins(runner_of: Making) -> None:
     engine = plays(*EVENTS)
     runner = runner_of(engine)
     await runner.drain(0)
@@ -257,7 +276,7 @@ async def test_after_the_drain_began_no_turn_begins() -> None:
     assert engine.plans == []
 
 
-async def test_running_turns_are_waited_for() -> None:
+async def test_running_turns_are_waited_for(runner_of: Making) -> None:
     door = Door()
     runner = runner_of(plays(*EVENTS[:3], WaitFor(door), *EVENTS[3:]))
     reading = asyncio.create_task(read(runner))
@@ -271,7 +290,7 @@ async def test_running_turns_are_waited_for() -> None:
     await draining
 
 
-async def test_stuck_turns_end_with_an_error_of_their_own() -> None:
+async def test_stuck_turns_end_with_an_error_of_their_own(runner_of: Making) -> None:
     door = Door()
     runner = runner_of(plays(*EVENTS[:3], WaitFor(door)))
     reading = [asyncio.create_task(read(runner)) for _ in range(3)]
@@ -282,7 +301,7 @@ async def test_stuck_turns_end_with_an_error_of_their_own() -> None:
         assert events[:-1] == list(EVENTS[:3])
 
 
-async def test_who_waited_for_a_place_gets_none_any_more() -> None:
+async def test_who_waited_for_a_place_gets_none_any_more(runner_of: Making) -> None:
     door = Door()
     engine = plays(*EVENTS[:3], WaitFor(door), *EVENTS[3:])
     runner = runner_of(engine, max_turns=1)
@@ -320,7 +339,7 @@ class SlowToStart(ScriptedEngine):
             yield lease
 
 
-async def test_a_turn_whose_process_is_still_starting_is_waited_for() -> None:
+async def test_a_turn_whose_process_is_still_starting_is_waited_for(runner_of: Making) -> None:
     engine = SlowToStart(lambda _: EVENTS)
     runner = runner_of(engine)
     reading = asyncio.create_task(read(runner))
@@ -333,7 +352,7 @@ async def test_a_turn_whose_process_is_still_starting_is_waited_for() -> None:
     await draining
 
 
-async def test_a_turn_whose_process_starts_after_the_patience_is_told_at_once() -> None:
+async def test_a_turn_whose_process_starts_after_the_patience_is_told_at_once(runner_of: Making) -> None:
     engine = SlowToStart(lambda _: [*EVENTS[:3], WaitFor(asyncio.Event())])
     runner = runner_of(engine)
     reading = asyncio.create_task(read(runner))
@@ -348,11 +367,11 @@ async def test_a_turn_whose_process_starts_after_the_patience_is_told_at_once() 
 
 @pytest.mark.parametrize("hurried", ["before", "meanwhile", "never"])
 async def test_a_reader_that_does_not_read_does_not_keep_the_gateway(
-    monkeypatch: pytest.MonkeyPatch, hurried: str
+    runner_of: Making, monkeypatch: pytest.MonkeyPatch, hurried: str
 ) -> None:
     monkeypatch.setattr(run_turn, "LAST_WORDS_S", 0.01)
     runner = runner_of(plays(*EVENTS))
-    async with runner.run(REQUEST, CALLER):
+    async with runner.run(REQUEST, CALLER, "openai_chat"):
         if hurried == "before":
             runner.hurry()
         draining = asyncio.create_task(runner.drain(0.01 if hurried == "never" else 1000))
@@ -364,7 +383,7 @@ async def test_a_reader_that_does_not_read_does_not_keep_the_gateway(
     assert runner.admission.running == 0
 
 
-async def test_a_second_drain_finds_nothing_to_do() -> None:
+async def test_a_second_drain_finds_nothing_to_do(runner_of: Making) -> None:
     runner = runner_of(plays(*EVENTS))
     await read(runner)
     await runner.drain(1000)
@@ -376,7 +395,7 @@ async def test_a_second_drain_finds_nothing_to_do() -> None:
 
 
 @pytest.mark.parametrize("index", range(len(EVENTS)))
-async def test_cancelled_at_any_event(index: int) -> None:
+async def test_cancelled_at_any_event(runner_of: Making, index: int) -> None:
     door = Door()
     engine = plays(*EVENTS[:index], WaitFor(door), *EVENTS[index:])
     runner = runner_of(engine, max_turns=1)
@@ -392,12 +411,12 @@ async def test_cancelled_at_any_event(index: int) -> None:
 
 
 @pytest.mark.parametrize("count", range(len(EVENTS)))
-async def test_left_with_an_error_at_any_event(count: int) -> None:
+async def test_left_with_an_error_at_any_event(runner_of: Making, count: int) -> None:
     engine = plays(*EVENTS[:count], WaitFor(asyncio.Event()), *EVENTS[count:])
     runner = runner_of(engine, max_turns=1)
 
     async def read_and_break() -> None:
-        async with runner.run(REQUEST, CALLER) as turn:
+        async with runner.run(REQUEST, CALLER, "openai_chat") as turn:
             seen = 0
             async for batch in turn.batches() if count else _no_batches():
                 seen += len(batch)
@@ -418,7 +437,7 @@ async def _no_batches() -> AsyncIterator[Sequence[TurnEvent]]:
 
 
 @pytest.mark.parametrize("where", ["offer", "lease"])
-async def test_a_refusal_on_the_way_gives_the_place_back(where: str) -> None:
+async def test_a_refusal_on_the_way_gives_the_place_back(runner_of: Making, where: str) -> None:
     engine = plays(*EVENTS)
     runner = runner_of(engine, max_turns=1, max_waiting=0)
     refusal = TurnError(ErrorKind.NO_CREDENTIALS, "no")
@@ -448,10 +467,10 @@ class Refusing(ScriptedEngine):
         yield
 
 
-async def test_nothing_holds_on_to_a_turn_that_is_over() -> None:
+async def test_nothing_holds_on_to_a_turn_that_is_over(runner_of: Making) -> None:
     """Its deadline is half an hour away, and its answer may be a megabyte."""
     runner = runner_of(plays(*EVENTS))
-    async with runner.run(REQUEST, CALLER) as turn:
+    async with runner.run(REQUEST, CALLER, "openai_chat") as turn:
         assert [event async for batch in turn.batches() for event in batch] == list(EVENTS)
     remains = weakref.ref(turn)
     del turn
@@ -459,7 +478,7 @@ async def test_nothing_holds_on_to_a_turn_that_is_over() -> None:
     assert remains() is None
 
 
-async def test_cancelled_while_it_waits_for_a_place_or_for_a_process() -> None:
+async def test_cancelled_while_it_waits_for_a_place_or_for_a_process(runner_of: Making) -> None:
     engine = SlowToStart(lambda _: EVENTS)
     runner = runner_of(engine, max_turns=1)
     starting = asyncio.create_task(read(runner))

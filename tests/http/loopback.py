@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import re
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,18 +21,25 @@ from typing_extensions import override
 from uvicorn.server import ServerState
 
 from claude_code_api import app
+from claude_code_api.engine.options import EngineOptions
 from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
 from claude_code_api.flow.access import Access, Caller, digest_of
-from claude_code_api.flow.options import FlowOptions
-from claude_code_api.flow.ports import Plan
+from claude_code_api.flow.options import AccessOptions, FlowOptions
+from claude_code_api.flow.ports import Plan, Store
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.http.options import HttpOptions
+from claude_code_api.http.server import server_config
+from claude_code_api.settings import Settings
+from claude_code_api.storage.opening import open_store
+from claude_code_api.storage.options import StorageOptions
 from claude_code_api.telemetry import LogFormat, LogLevel, TelemetryOptions, set_up_logs
 from claude_code_api.turn.events import Ended, EndReason, PartDelta, PartEnded, PartKind, PartStarted, Started, Usage
 
 KEY = "cca-made-up-for-tests"
 CHAT = "/v1/chat/completions"
 CLAUDE_MODEL = "claude-test-1"
+# Well formed, and nobody's.
+SOME_ID = "00000000-0000-4000-8000-000000000000"
 # Under the limit of each test: its signal does not reach a test that waits on uvloop.
 PATIENCE_S = 15
 
@@ -116,6 +126,13 @@ class LogLines(io.StringIO):
             await self._more.wait()
         return self.requests()
 
+    async def line(self, event: str) -> dict[str, Any]:
+        """Wait for a line of this kind."""
+        while not (found := [line for line in self.all() if line["event"] == event]):
+            self._more.clear()
+            await self._more.wait()
+        return found[0]
+
     async def request(self, number: int = 1) -> dict[str, Any]:
         """Wait for the canonical line of a request: it is written when everything about it is over."""
         return (await self.until(lambda lines: len(lines) >= number))[number - 1]
@@ -148,6 +165,8 @@ class Running:
     logs: LogLines
     http: httpx2.AsyncClient
     server_tasks: set[asyncio.Task[None]]
+    gateway: app.Gateway
+    store: Store
 
     @property
     def url(self) -> str:
@@ -172,11 +191,17 @@ class Running:
             writer.close()
 
 
+def filled(path: str) -> str:
+    """A route's path, with something in the place of each parameter."""
+    path = path.replace("{model_id:path}", "sonnet").replace("{model_id}", "sonnet")
+    return re.sub(r"\{(project|session)_id\}", SOME_ID, path)
+
+
 def routes_of(gateway: Running) -> list[tuple[str, str]]:
     """Every method and path, from the router and not from a list."""
     found = []
     for route in _every_route(gateway.routes.routes):
-        path = str(route.path).replace("{model_id:path}", "sonnet")
+        path = filled(str(route.path))
         assert "{" not in path, "say here what stands for the parameter"
         found += [(method, path) for method in sorted(route.methods)]
     assert ("POST", CHAT) in found
@@ -201,12 +226,51 @@ async def running(
     access: Access | None = None,
     http: HttpOptions | None = None,
     flow: FlowOptions | None = None,
+    data_dir: Path | None = None,
     level: LogLevel = LogLevel.DEBUG,
 ) -> AsyncIterator[Running]:
     """Serve as `app.serve` does, with the same server configuration, but without signals and ticks."""
     engine, logs = engine or says("Hello", "!"), LogLines()
-    gateway = app.build(engine, access or with_key(), http or HttpOptions(), flow or FlowOptions())
-    config = app.server_config(gateway.app)
+    async with a_store(data_dir) as (store, storage):
+        settings = settings_of(http=http, flow=flow, storage=storage)
+        gateway = app.build(engine, store, access or with_key(), settings)
+        try:
+            async with _served(gateway, engine, logs, store, level) as served:
+                yield served
+        finally:
+            await gateway.close()
+    assert getattr(engine, "running", 0) == 0
+    assert gateway.runner.admission.running == gateway.runner.admission.waiting == 0
+
+
+def settings_of(
+    *, http: HttpOptions | None = None, flow: FlowOptions | None = None, storage: StorageOptions | None = None
+) -> Settings:
+    return Settings(
+        http=http or HttpOptions(),
+        access=AccessOptions(),
+        flow=flow or FlowOptions(),
+        engine=EngineOptions(),
+        storage=storage or StorageOptions(),
+        telemetry=TelemetryOptions(),
+        listing=(),
+    )
+
+
+@asynccontextmanager
+async def a_store(data_dir: Path | None = None) -> AsyncIterator[tuple[Store, StorageOptions]]:
+    """An empty store, or the one that is there."""
+    with tempfile.TemporaryDirectory() as own:
+        options = StorageOptions(data_dir=data_dir or Path(own) / "data")
+        async with open_store(options) as store:
+            yield store, options
+
+
+@asynccontextmanager
+async def _served(
+    gateway: app.Gateway, engine: ScriptedEngine, logs: LogLines, store: Store, level: LogLevel
+) -> AsyncIterator[Running]:
+    config = server_config(gateway.app)
     config.load()
     state, loop = ServerState(), asyncio.get_running_loop()
     protocol: Any = config.http_protocol_class
@@ -218,7 +282,7 @@ async def running(
         client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
         try:
             async with client, asyncio.timeout(PATIENCE_S):
-                yield Running(engine, gateway.runner, gateway.routes, port, logs, client, state.tasks)
+                yield Running(engine, gateway.runner, gateway.routes, port, logs, client, state.tasks, gateway, store)
         finally:
             server.close()
             for connection in list(state.connections):
@@ -227,5 +291,3 @@ async def running(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    assert getattr(engine, "running", 0) == 0
-    assert gateway.runner.admission.running == gateway.runner.admission.waiting == 0

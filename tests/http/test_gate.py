@@ -13,11 +13,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from claude_code_api import app
 from claude_code_api.flow.access import Access
-from claude_code_api.flow.options import FlowOptions
 from claude_code_api.http.gate import Gate
 from claude_code_api.http.options import HttpOptions
 from claude_code_api.http.record import RequestRecord, attach
-from tests.http.loopback import CHAT, KEY, Running, asking, routes_of, running, says
+from tests.http.loopback import CHAT, KEY, Running, a_store, asking, routes_of, running, says, settings_of
 
 EXPOSED = HttpOptions(host="0.0.0.0")
 NAMED = HttpOptions(allowed_hosts=("gateway.example", "Upper.Example"), allowed_origins=("https://page.example",))
@@ -110,8 +109,10 @@ def status_of(answer: bytes) -> int:
 
 
 def error_of(answer: bytes) -> dict[str, Any]:
-    error: dict[str, Any] = orjson.loads(answer.partition(b"\r\n\r\n")[2])["error"]
-    assert set(error) == {"message", "type", "param", "code"}
+    body = orjson.loads(answer.partition(b"\r\n\r\n")[2])
+    error: dict[str, Any] = body["error"]
+    # OpenAI's shape, or Anthropic's.
+    assert set(error) == ({"message", "type"} if "request_id" in body else {"message", "type", "param", "code"})
     return error
 
 
@@ -122,7 +123,7 @@ async def test_a_foreign_host_reaches_no_route(access: Access | None) -> None:
             for host in FOREIGN_HOSTS:
                 answer = await gateway.raw(head(method, path, f"Host: {host}"))
                 assert status_of(answer) == 421, (method, path, host)
-                assert error_of(answer)["code"] == "misdirected"
+                assert "Host header" in error_of(answer)["message"]
         assert gateway.engine.plans == []
 
 
@@ -133,7 +134,7 @@ async def test_a_foreign_origin_reaches_no_route(access: Access | None) -> None:
             for origin in FOREIGN_ORIGINS:
                 answer = await gateway.raw(head(method, path, "Host: localhost:8000", f"Origin: {origin}"))
                 assert status_of(answer) == 403, (method, path, origin)
-                assert error_of(answer)["code"] == "forbidden"
+                assert "origin" in error_of(answer)["message"]
         assert gateway.engine.plans == []
 
 
@@ -372,7 +373,13 @@ async def test_a_web_socket_is_closed_before_it_opens() -> None:
 
 
 async def test_the_servers_own_talk_with_the_application_passes() -> None:
-    gateway = app.build(says("a"), Access(None), HttpOptions(), FlowOptions())
+    async with a_store() as (store, storage):
+        gateway = app.build(says("a"), store, Access(None), settings_of(storage=storage))
+        heard = await talk_of_the_server(gateway)
+    assert heard == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def talk_of_the_server(gateway: app.Gateway) -> list[str]:
     heard: list[str] = []
     said = iter(["lifespan.startup", "lifespan.shutdown"])
 
@@ -383,4 +390,4 @@ async def test_the_servers_own_talk_with_the_application_passes() -> None:
         heard.append(message["type"])
 
     await gateway.app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
-    assert heard == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    return heard

@@ -48,7 +48,7 @@ RIGHT: list[dict[str, str]] = [
 
 
 async def test_every_route_but_one_asks_for_a_key(gateway: Running) -> None:
-    bodies = set()
+    errors = list[dict[str, Any]]()
     async with gateway.client() as stranger:
         for method, path in routes_of(gateway):
             for headers in WRONG:
@@ -60,11 +60,14 @@ async def test_every_route_but_one_asks_for_a_key(gateway: Running) -> None:
                     assert response.text == "ok"
                     continue
                 assert response.status_code == 401, (method, path, headers)
-                bodies.add(response.content)
-    assert len(bodies) == 1, "whatever was wrong, the answer is the same"
-    error = orjson.loads(bodies.pop())["error"]
-    assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
-    assert "Authorization: Bearer <key>" in error["message"]
+                errors.append(response.json()["error"])
+    # Whatever was wrong, the answer is the same: in OpenAI's shape, or in Anthropic's.
+    message = "A valid API key is needed: send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`."
+    said = {"message": message, "type": "authentication_error"}
+    openais = {**said, "param": None, "code": "invalid_api_key"}
+    assert all(error in (said, openais) for error in errors)
+    assert said in errors
+    assert openais in errors
     assert gateway.engine.plans == []
     assert {line.get("key_name") for line in gateway.logs.requests()} == {None}
 
@@ -100,8 +103,10 @@ async def test_the_key_is_looked_at_before_the_body(gateway: Running) -> None:
 async def test_without_keys_every_route_is_open() -> None:
     async with running(access=Access(None)) as gateway, gateway.client() as stranger:
         for method, path in routes_of(gateway):
-            body: Any = asking() if method == "POST" else None
+            # A body that any dialect takes.
+            body: Any = asking(max_tokens=9, prompt="hi") if method == "POST" else None
             response = await stranger.request(method, path, json=body)
-            # The name "sonnet" is not in the table, and this engine offers nothing.
-            assert response.status_code == (404 if path == "/v1/models/sonnet" else 200), (method, path)
+            # Whether the body and the ids in the path are any is another question.
+            assert response.status_code < 500, (method, path)
+            assert response.status_code not in (401, 403), (method, path)
     assert {line.get("key_name") for line in gateway.logs.requests()} == {None, "no-auth"}

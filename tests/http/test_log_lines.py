@@ -36,6 +36,7 @@ async def test_one_line_says_what_became_of_a_request(gateway: Running, stream: 
         "model": "sonnet",
         "claude_model": CLAUDE_MODEL,
         "turn_id": gateway.engine.plans[0].turn_id,
+        "session_id": response.headers["x-session-id"],
         "outcome": "stop",
         "input_tokens": 50,
         "output_tokens": 5,

@@ -215,8 +215,7 @@ def _choice(request: TurnRequest) -> dict[str, Any]:
 
 def expected(request: TurnRequest) -> dict[str, Any]:
     """The normal form of the one body that this request may lead to."""
-    prompt = "\n\n".join(block.text for block in request.system)
-    system = [{"type": "text", "text": text} for text in (IDENTITY, prompt) if text]
+    system = [{"type": "text", "text": text} for text in (IDENTITY, *(block.text for block in request.system)) if text]
     wished = {
         "max_tokens": request.limits.max_output_tokens,
         "stop_sequences": list(request.limits.stop) or None,

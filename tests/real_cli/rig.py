@@ -25,10 +25,10 @@ from claude_code_api.engine.process import CliProcess, RunningTurn
 from claude_code_api.engine.resident import set_extra_body
 from claude_code_api.engine.seat import Seating, arrange
 from claude_code_api.engine.starter import NO_THINKING
-from claude_code_api.engine.transcript import blocks_json
 from claude_code_api.engine.translate import Translator
 from claude_code_api.flow.ports import Plan
 from claude_code_api.standin import Received, StandIn
+from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.events import Ended, Failed, TurnEvent
 from claude_code_api.turn.order import Order
 from claude_code_api.turn.request import Block, Message, TextBlock, TurnRequest

@@ -239,6 +239,16 @@ async def test_schemas_and_effort_are_upstream_and_gone_in_the_next_turn(rig: Ri
         assert "ada" not in body["metadata"]["user_id"]
 
 
+async def test_tier_and_user_are_upstream_and_gone_in_the_next_turn(rig: Rig, way: str) -> None:
+    async with asking(rig, way) as ask:
+        for tier, told in (("auto", "auto"), ("default", "standard_only")):
+            _, body = await ask(chat(service_tier=tier, metadata={"user_id": "ada"}))
+            assert (body["service_tier"], body["metadata"]) == (told, {"user_id": "ada"})
+        _, body = await ask(chat())
+        assert "service_tier" not in body
+        assert "ada" not in body["metadata"]["user_id"]
+
+
 async def test_a_begun_answer_goes_to_the_model_where_the_engine_can(rig: Rig) -> None:
     begun = replace(
         chat(), messages=(Message("user", (TextBlock("hi"),)), Message("assistant", (TextBlock("The answer is"),)))

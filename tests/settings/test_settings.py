@@ -251,6 +251,7 @@ def test_secrets_are_masked_and_in_no_representation(monkeypatch: pytest.MonkeyP
         "ANTHROPIC_API_KEY": "sk-ant-three",
         "ANTHROPIC_AUTH_TOKEN": "four-secret",
         "CLAUDE_CODE_OAUTH_TOKEN": "five-secret",
+        "CLAUDE_CODE_API_DATABASE_URL": "postgresql://me:sixth-secret@db/name",
     }
     assert {setting.shown for setting in load().listing if setting.secret} == {""}
     for name, value in secrets.items():
@@ -261,7 +262,7 @@ def test_secrets_are_masked_and_in_no_representation(monkeypatch: pytest.MonkeyP
     assert masked == dict.fromkeys(secrets, "********")
     groups = [getattr(settings, field.name) for field in dataclasses.fields(settings) if field.name != "listing"]
     shown = repr(groups) + "".join(setting.shown for setting in settings.listing)
-    for word in ("cca-one", "cca-two", "three", "four", "five"):
+    for word in ("cca-one", "cca-two", "three", "four", "five", "sixth"):
         assert word not in shown
 
 

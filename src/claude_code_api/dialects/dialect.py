@@ -28,7 +28,8 @@ class Encoder(Protocol):
     """Turns the events of one turn into the bytes of one stream; of several turns where several answers are wanted."""
 
     def push(self, event: TurnEvent) -> bytes:
-        """Encode one event; nothing to say is b"". On `Failed` it first closes what is open, then says the error."""
+        """Encode one event; nothing to say is b"". On `Failed` it says the error, and closes nothing that would then
+        look whole."""
         ...
 
 

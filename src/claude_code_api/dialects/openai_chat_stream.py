@@ -142,7 +142,10 @@ class ChatEncoder:
         return self._before + dump_text(text) + self._after
 
     def _open_part(self, part: PartStarted) -> bytes:
-        self._open, self._muted = part.kind, False
+        # Chat clients have no place for thoughts that nobody can read.
+        self._open, self._muted = part.kind, part.kind is PartKind.REDACTED
+        if self._muted:
+            return b""
         if part.kind is PartKind.TOOL:
             return self._open_call(part)
         self._surround(_TEXT_KEYS[part.kind], b"}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeAlias
 
+from claude_code_api.dialects.blank import is_blank
 from claude_code_api.dialects.fields import (
     Notes,
     as_object,
@@ -38,8 +39,6 @@ _Said: TypeAlias = TextBlock | ToolUseBlock | OpaqueBlock
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _USER_PARTS = ("text", "image_url", "file")
 _ASSISTANT_PARTS = ("text", "refusal")
-# What JavaScript's trim() removes: the CLI answers such a prompt by itself and the model never sees it.
-_BLANK = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
 # Read below, or (`index`, `name` of a tool message) said twice by clients and without a meaning of its own.
 _KNOWN = {
     "system": ("content",),
@@ -51,9 +50,14 @@ _KNOWN = {
 }
 
 
-def read_messages(value: Json, notes: Notes) -> tuple[tuple[TextBlock, ...], tuple[Message, ...]]:
-    """Read the whole conversation: its system blocks and its messages."""
-    conversation = _Conversation(notes)
+def read_messages(
+    value: Json, notes: Notes, *, goes_on: bool = False
+) -> tuple[tuple[TextBlock, ...], tuple[Message, ...]]:
+    """Read the whole conversation: its system blocks and its messages.
+
+    `goes_on`: a session may hold what came before, and so the calls that the first results answer.
+    """
+    conversation = _Conversation(notes, goes_on=goes_on)
     for index, (place, message) in enumerate(objects_of(value, "messages")):
         conversation.add(index, place, message)
     return conversation.finish()
@@ -62,10 +66,11 @@ def read_messages(value: Json, notes: Notes) -> tuple[tuple[TextBlock, ...], tup
 class _Conversation:
     """Takes message after message and knows which calls still wait for a result."""
 
-    __slots__ = ("_asked_at", "_last_at", "_messages", "_notes", "_results", "_system", "_waiting")
+    __slots__ = ("_asked_at", "_goes_on", "_last_at", "_messages", "_notes", "_results", "_system", "_waiting")
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: Notes, *, goes_on: bool) -> None:
         self._notes = notes
+        self._goes_on = goes_on
         self._system: list[TextBlock] = []
         self._messages: list[Message] = []
         # Calls without a result: id → function name, or None where the call was not a legacy one.
@@ -95,10 +100,10 @@ class _Conversation:
 
     def finish(self) -> tuple[tuple[TextBlock, ...], tuple[Message, ...]]:
         """Close the conversation; it has to end with something that the model can answer, or go on from."""
-        if not self._messages:
+        if not (self._messages or self._results):
             raise invalid("`messages` must hold at least one user message.", param="messages")
         self._close_round()
-        if all(isinstance(block, TextBlock) and not block.text.strip(_BLANK) for block in self._messages[-1].blocks):
+        if all(isinstance(block, TextBlock) and is_blank(block.text) for block in self._messages[-1].blocks):
             raise invalid(f"`{self._last_at}.content` is blank: say something.", param=f"{self._last_at}.content")
         return tuple(self._system), tuple(self._messages)
 
@@ -144,7 +149,7 @@ class _Conversation:
 
     def _add_result(self, place: str, message: JsonObject, *, legacy: bool) -> None:
         call_id = self._legacy_id(place, message) if legacy else required_string(message, "tool_call_id", f"{place}.")
-        if call_id not in self._waiting:
+        if call_id not in self._waiting and not self._may_have_been_made_before(call_id):
             field = f"{place}.name" if legacy else f"{place}.tool_call_id"
             name = required_string(message, "name", f"{place}.") if legacy else call_id
             raise invalid(
@@ -152,12 +157,16 @@ class _Conversation:
                 "makes the call, directly and once.",
                 param=field,
             )
-        del self._waiting[call_id]
+        self._waiting.pop(call_id, None)
         content = message.get("content")
         answer: str | tuple[Block, ...] = (
             content if isinstance(content, str) else blocks(content, f"{place}.content", self._notes, _USER_PARTS)
         )
         self._results.append(ToolResultBlock(call_id, answer, extra=cache_mark(message, place)))
+
+    def _may_have_been_made_before(self, call_id: str) -> bool:
+        asked = any(message.role == "assistant" for message in self._messages)
+        return self._goes_on and bool(call_id) and not asked
 
     def _legacy_id(self, place: str, message: JsonObject) -> str:
         name = required_string(message, "name", f"{place}.")

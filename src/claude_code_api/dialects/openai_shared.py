@@ -5,10 +5,10 @@ One table gives every `ErrorKind` its status, type and code; mypy cannot see a m
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from claude_code_api.dialects.dialect import ErrorAnswer
+from claude_code_api.dialects.retry_advice import retry_headers
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import Usage
 from claude_code_api.turn.request import JsonObject
@@ -31,12 +31,15 @@ ERRORS: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.WRONG_MEDIA_TYPE: (415, _INVALID, "wrong_media_type"),
     ErrorKind.REQUEST_TIMEOUT: (408, _INVALID, "request_timeout"),
     ErrorKind.MISDIRECTED: (421, _INVALID, "misdirected"),
+    ErrorKind.NOT_SERVED: (501, _SERVER, "not_served"),
     ErrorKind.CONTEXT_TOO_LONG: (400, _INVALID, "context_length_exceeded"),
     ErrorKind.RATE_LIMITED: (429, _LIMIT, "rate_limit_exceeded"),
     ErrorKind.AT_CAPACITY: (429, _LIMIT, "at_capacity"),
     ErrorKind.SHUTTING_DOWN: (503, _SERVER, "shutting_down"),
     ErrorKind.NO_CREDENTIALS: (503, _SERVER, "no_credentials"),
     ErrorKind.ENGINE_UNAVAILABLE: (503, _SERVER, "engine_unavailable"),
+    ErrorKind.STORE_UNAVAILABLE: (503, _SERVER, "store_unavailable"),
+    ErrorKind.STORE_FULL: (507, _SERVER, "store_full"),
     ErrorKind.UPSTREAM_INVALID: (400, _INVALID, "upstream_invalid"),
     # Not 401: the client's own key was right, and a client that is told otherwise asks its user for another one.
     ErrorKind.UPSTREAM_AUTH: (502, _SERVER, "upstream_auth"),
@@ -50,11 +53,6 @@ ERRORS: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.INTERNAL: (500, _SERVER, "internal_error"),
 }
 
-# Whoever reports these: the turn had begun, or only the operator can mend it. Trying again at once is waste or worse.
-NEVER_RETRY = frozenset(
-    {ErrorKind.NO_CREDENTIALS, ErrorKind.UPSTREAM_AUTH, ErrorKind.ENGINE_DIED, ErrorKind.INTERRUPTED}
-)
-
 
 def error_body(error: TurnError) -> JsonObject:
     """Say an error in OpenAI's shape. All four keys are strings but `param`: typed clients drop the message else."""
@@ -63,17 +61,8 @@ def error_body(error: TurnError) -> JsonObject:
 
 
 def error_answer(error: TurnError) -> ErrorAnswer:
-    """Say an error as a whole answer.
-
-    The official clients send a request three times on 429 and 5xx. Once a turn has reached the model that would run
-    it three times, and `x-should-retry: false` is what they obey.
-    """
-    headers: dict[str, str] = {}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(0, math.ceil(error.retry_after_s)))
-    if error.source in ("engine", "upstream") or error.kind in NEVER_RETRY:
-        headers["x-should-retry"] = "false"
-    return ErrorAnswer(ERRORS[error.kind][0], error_body(error), headers)
+    """Say an error as a whole answer."""
+    return ErrorAnswer(ERRORS[error.kind][0], error_body(error), retry_headers(error))
 
 
 def usage_body(usage: Usage) -> JsonObject:

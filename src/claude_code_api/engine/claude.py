@@ -15,7 +15,7 @@ from dataclasses import replace
 from claude_code_api.engine.failures import as_told
 from claude_code_api.engine.launch import Lane, lane_for
 from claude_code_api.engine.options import EngineOptions, Seating, Site
-from claude_code_api.engine.overlay import conversation_fields, parameter_fields
+from claude_code_api.engine.overlay import parameter_fields, system_fields, system_prompt, whole_request
 from claude_code_api.engine.pool import Claim, Pool, PoolLimits
 from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, RunningTurn
 from claude_code_api.engine.protocol import PLACEHOLDER
@@ -23,9 +23,10 @@ from claude_code_api.engine.prove import Proof
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.seat import arrange
 from claude_code_api.engine.starter import Starter, unavailable
-from claude_code_api.engine.transcript import blocks_json
+from claude_code_api.engine.token_count import TokenCount
 from claude_code_api.engine.translate import Translator
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
+from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Failed, TurnEvent
 
@@ -64,6 +65,7 @@ class ClaudeEngine:
         self.options, self.site = options, site
         self._starter = Starter(options, site)
         self._pool = Pool(self._starter.start, _pool_limits(options))
+        self._token_count = TokenCount(options, site.credentials)
         self._offer: asyncio.Task[EngineOffer] | None = None
         # Not before the installed CLI has been proved.
         self._overlays = False
@@ -100,6 +102,12 @@ class ClaudeEngine:
         if self._overlays and self.credentials is not None:
             self._pool.prepare(model)
 
+    async def count_tokens(self, plan: Plan) -> int:
+        """Have the input of a turn counted."""
+        if self.credentials is None:
+            raise _no_credentials()
+        return await self._token_count.count(plan)
+
     @asynccontextmanager
     async def lease(self, plan: Plan) -> AsyncIterator[Lease]:
         """Seat a process, hand over the request, and take the process back whatever happens."""
@@ -112,8 +120,7 @@ class ClaudeEngine:
     @asynccontextmanager
     async def _warm(self, plan: Plan) -> AsyncIterator[Lease]:
         """A process that knows nothing, with the whole request laid over what it would send."""
-        prompt = _prompt(plan)
-        fields = {**parameter_fields(plan.request, plan.effort_levels), **conversation_fields(plan.request.messages)}
+        fields, prompt = whole_request(plan.request, plan.effort_levels)
         given = Handover(str(uuid.uuid4()), [PLACEHOLDER], fields, prompt)
         resident = await self._pool.claim(Claim(plan.principal, plan.model, bool(prompt)))
         turn = None
@@ -136,8 +143,11 @@ class ClaudeEngine:
     async def _fresh(self, plan: Plan) -> AsyncIterator[Lease]:
         """A process of its own, resumed from a transcript: what always works."""
         seating = arrange(plan.request.messages)
-        resident, _ = await self._starter.start_and_ask(plan.model, seating, _prompt(plan))
-        fields = parameter_fields(plan.request, plan.effort_levels)
+        # With a login the CLI's own system prompt has to stay.
+        system = system_fields(plan.request) if lane_for(self.site.credentials) is Lane.CLEAN else {}
+        prompt = "" if system else system_prompt(plan.request)
+        resident, _ = await self._starter.start_and_ask(plan.model, seating, prompt)
+        fields = {**parameter_fields(plan.request, plan.effort_levels), **system}
         given = Handover(str(uuid.uuid4()), blocks_json(seating.last), fields)
         try:
             turn = await self._begin(resident, plan, given)
@@ -159,12 +169,9 @@ class ClaudeEngine:
         if self._offer is not None and not self._offer.done():
             self._offer.cancel()
             await asyncio.wait([self._offer])
+        await self._token_count.close()
         await self._pool.close()
         await self._starter.close()
-
-
-def _prompt(plan: Plan) -> str:
-    return "\n\n".join(block.text for block in plan.request.system)
 
 
 def _leave(process: CliProcess, turn: RunningTurn) -> None:
@@ -203,4 +210,7 @@ def _pool_limits(options: EngineOptions) -> PoolLimits:
         idle_s=options.idle_s,
         max_turns=options.process_turns,
         max_rss_mib=options.process_mib,
+        max_age_s=options.process_age_s,
+        max_total_mib=options.pool_mib,
+        starts=options.starts,
     )

@@ -49,10 +49,15 @@ class EngineOptions:
     # A warm process is about 110 MB. As many as run at once, or a busy gateway would end the ones it needs next.
     max_idle: Annotated[int, "Warm processes that wait for a turn."] = 16
     spares: Annotated[int, "Processes started ahead, for the model that was asked for last."] = 1
+    # A start keeps a core busy for 0.3 s. More at once are not ready earlier, and everybody else waits for them.
+    starts: Annotated[int, "Processes that are started at the same moment; others wait for a start or a free one."] = 4
     idle_s: Annotated[float, "A warm process that nobody used for so many seconds is ended."] = 300.0
     # One grows with use and settles at about 150 MB; a very long prompt makes it much bigger, for good.
     process_turns: Annotated[int, "A warm process is replaced after so many turns."] = 500
     process_mib: Annotated[int, "A warm process that has grown larger than so many MiB is replaced."] = 400
+    process_age_s: Annotated[float, "A warm process is replaced after so many seconds."] = 21_600.0
+    # Sixteen of them with room to grow. What they share, the program itself, is not counted.
+    pool_mib: Annotated[int, "Memory of all warm processes that wait for a turn, in MiB, as measured."] = 4096
 
 
 @dataclass(frozen=True, slots=True)

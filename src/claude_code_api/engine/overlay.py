@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from claude_code_api.engine.transcript import blocks_json
+from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.request import (
+    Block,
     Effort,
     Json,
     JsonObject,
     Message,
+    OpaqueBlock,
     Reasoning,
+    TextBlock,
     ThinkingBlock,
     ToolChoice,
     ToolChoiceKind,
     ToolResultBlock,
+    ToolUseBlock,
     TurnRequest,
+    is_thought,
 )
 
 # Tokens of thinking for models that take a budget and no effort. The largest is what the CLI itself would ask for, the
@@ -39,6 +44,16 @@ MIN_BUDGET: Final = 1_024
 # with levels cannot be told not to think at all.
 _EFFORTS: Final = tuple(Effort)
 _CACHED: Final[JsonObject] = {"type": "ephemeral"}
+_CACHE_MARK: Final = "cache_control"
+# What of a request counts as its input.
+_COUNTED: Final = frozenset(
+    {"cache_control", "messages", "output_config", "system", "thinking", "tool_choice", "tools"}
+)
+# What a bare CLI says before the system prompt. Where the system blocks are laid over, it has to be said for it.
+IDENTITY: Final[JsonObject] = {
+    "type": "text",
+    "text": "You are a Claude agent, built on Anthropic's Claude Agent SDK.",
+}
 
 
 def parameter_fields(request: TurnRequest, effort_levels: Sequence[str]) -> dict[str, Json]:
@@ -53,29 +68,79 @@ def parameter_fields(request: TurnRequest, effort_levels: Sequence[str]) -> dict
         "thinking": _thinking(request, effort_levels),
         "output_config": _output_config(request, effort_levels) or None,
         **_tool_fields(request),
+        **request.as_is,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def conversation_fields(messages: Sequence[Message]) -> dict[str, Json]:
+def system_fields(request: TurnRequest) -> dict[str, Json]:
+    """Write the system prompt, where it has to be laid over to arrive as it is. Only a bare CLI leaves room for that.
+
+    One block without a cache mark can be set on the process (`system_prompt`). Several would become one there; and the
+    CLI marks its own for the cache, while marks are few and counted by the model's API: a client that sets its own
+    gets none of others.
+    """
+    own_marks = _sets_marks(request)
+    if len(request.system) <= 1 and not own_marks:
+        return {}
+    blocks = blocks_json(request.system)
+    if not own_marks:
+        blocks[-1] = {**blocks[-1], _CACHE_MARK: _CACHED}
+    return {"system": [IDENTITY, *blocks]}
+
+
+def system_prompt(request: TurnRequest) -> str:
+    """Return the system prompt as one text, as it is set on a process."""
+    return "\n\n".join(block.text for block in request.system)
+
+
+def whole_request(request: TurnRequest, effort_levels: Sequence[str]) -> tuple[dict[str, Json], str]:
+    """Write everything, for a bare process that knows nothing: fields, and the prompt that is not among them."""
+    system = system_fields(request)
+    conversation = conversation_fields(request.messages, mark_end=not _sets_marks(request))
+    fields = {**parameter_fields(request, effort_levels), **system, **conversation}
+    return fields, "" if system else system_prompt(request)
+
+
+def counted_fields(request: TurnRequest) -> dict[str, Json]:
+    """Write what the model would read, for the model's API to count: the CLI's own line included."""
+    fields, _ = whole_request(request, ())
+    blocks: list[Json] = [IDENTITY, *blocks_json(request.system)]
+    return {"system": blocks, **{name: value for name, value in fields.items() if name in _COUNTED}}
+
+
+def _sets_marks(request: TurnRequest) -> bool:
+    blocks = [block for message in request.messages for block in message.blocks]
+    extras = [block.extra for block in request.system] + [tool.extra for tool in request.tools]
+    return any(_CACHE_MARK in extra for extra in extras) or _CACHE_MARK in request.as_is or any(map(_has_mark, blocks))
+
+
+def _has_mark(block: Block) -> bool:
+    match block:
+        case TextBlock() | ToolUseBlock():
+            return _CACHE_MARK in block.extra
+        case ToolResultBlock(content=content):
+            return _CACHE_MARK in block.extra or (not isinstance(content, str) and any(map(_has_mark, content)))
+        case OpaqueBlock():
+            return _CACHE_MARK in block.body
+        case ThinkingBlock():
+            return False
+
+
+def conversation_fields(messages: Sequence[Message], *, mark_end: bool = True) -> dict[str, Json]:
     """Write the conversation; its end is marked for the cache, as the CLI would mark it."""
     written: list[dict[str, Json]] = [
         {"role": message.role, "content": blocks_json(message.blocks)} for message in messages if message.blocks
     ]
-    if written and not any(_has_cache_mark(message["content"]) for message in written):
+    if written and mark_end:
         written[-1] = {**written[-1], "content": _marked(written[-1]["content"])}
     return {"messages": written}
-
-
-def _has_cache_mark(content: Json) -> bool:
-    # Marks are few and counted by the model's API: a client that sets its own gets none of ours.
-    return isinstance(content, list) and any("cache_control" in block for block in content)
 
 
 def _marked(content: Json) -> Json:
     if not isinstance(content, list) or content[-1]["type"] in {"thinking", "redacted_thinking"}:
         return content
-    return [*content[:-1], {**content[-1], "cache_control": _CACHED}]
+    return [*content[:-1], {**content[-1], _CACHE_MARK: _CACHED}]
 
 
 # Tools
@@ -87,8 +152,9 @@ def _tool_fields(request: TurnRequest) -> dict[str, Json]:
     tools: list[Json] = []
     for tool in request.tools:
         described: JsonObject = {"description": tool.description} if tool.description is not None else {}
+        schema: JsonObject = {"input_schema": tool.schema} if tool.schema is not None else {}
         strict: JsonObject = {"strict": tool.strict} if tool.strict is not None else {}
-        tools.append({"name": tool.name, **described, "input_schema": tool.schema, **strict})
+        tools.append({"name": tool.name, **described, **schema, **strict, **tool.extra})
     return {"tools": tools, "tool_choice": _tool_choice(request.tool_choice)}
 
 
@@ -150,4 +216,4 @@ def _calls_without_thoughts(messages: Sequence[Message]) -> bool:
     if len(messages) < 2 or not any(isinstance(block, ToolResultBlock) for block in messages[-1].blocks):  # noqa: PLR2004
         return False
     calling = messages[-2].blocks
-    return bool(calling) and not isinstance(calling[0], ThinkingBlock)
+    return bool(calling) and not is_thought(calling[0])

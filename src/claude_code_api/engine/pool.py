@@ -1,5 +1,8 @@
 """Warm processes: claimed for a turn, given back after it, started ahead of need, let go when idle.
 
+Their number is limited, and so is the memory that those that wait take together, as it is measured. The one that was
+used last stays longest. One that has grown old, big or busy is replaced, behind the request that it has served.
+
 What is fixed when a process starts decides who may have it again: its model, and whether it has been given a system
 prompt (one can be replaced, but not taken away). A process that has served somebody is theirs for good: it is never
 handed to another principal.
@@ -8,7 +11,7 @@ handed to another principal.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +24,8 @@ from claude_code_api.turn.errors import TurnRefusedError
 _log = structlog.get_logger("claude_code_api.engine")
 
 _SWEEP_S: Final = 15.0
+# A claimed spare is replaced after so long: its turn speaks by then, and does not have to share a core with a start.
+REFILL_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,11 @@ class PoolLimits:
     idle_s: float
     max_turns: int
     max_rss_mib: int
+    max_age_s: float
+    # Of all that wait, together.
+    max_total_mib: int
+    # At the same moment.
+    starts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,8 @@ class _Idle:
     # None: it has not served anybody yet.
     principal: str | None
     since_s: float
+    # What ending it would free.
+    own_mib: float
 
     def fits(self, claim: Claim) -> bool:
         resident = self.resident
@@ -64,6 +76,14 @@ class _Idle:
         return self.principal is not None, self.resident.prompted is claim.prompted, self.since_s
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A claim for which nothing was there. It gets what is started or given back first, with whom that has served."""
+
+    claim: Claim
+    answer: asyncio.Future[tuple[Resident, str | None]]
+
+
 class Pool:
     """Keeps residents. `start` makes a new one for a model; nobody else does."""
 
@@ -71,8 +91,9 @@ class Pool:
         """Begin empty."""
         self._start, self._limits = start, limits
         self._idle: list[_Idle] = []
-        # Spares on their way that nobody waits for yet, by model.
-        self._coming: dict[str, list[asyncio.Task[None]]] = defaultdict(list)
+        # First come, first served, by model.
+        self._queue: list[_Waiting] = []
+        self._starting: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -83,32 +104,115 @@ class Pool:
         return len(self._idle)
 
     async def claim(self, claim: Claim) -> Resident:
-        """Return a process that fits: one of the principal's own, an untouched one, or a new one."""
+        """Return a process that fits: one of the principal's own, an untouched one, or the first that comes free."""
         fitting = [entry for entry in self._idle if entry.fits(claim)]
-        if not fitting and self._coming[claim.model]:
-            # It began earlier, so it is ready earlier.
-            await asyncio.wait([self._coming[claim.model].pop(0)])
-            fitting = [entry for entry in self._idle if entry.fits(claim)]
         if not fitting:
-            return await self._start(claim.model)
+            return await self._wait_for_one(claim)
         best = max(fitting, key=lambda entry: entry.rank(claim))
         self._idle.remove(best)
+        if best.principal is None:
+            asyncio.get_running_loop().call_later(REFILL_S, self.prepare, claim.model)
         return best.resident
+
+    async def _wait_for_one(self, claim: Claim) -> Resident:
+        waiting = _Waiting(claim, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._start_for_waiting()
+        try:
+            resident, _ = await waiting.answer
+        except BaseException:
+            answer = waiting.answer
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+            elif answer.done() and not answer.cancelled() and answer.exception() is None:
+                # It came in the very moment of leaving, and is as it was.
+                self._take_in(*answer.result())
+            raise
+        return resident
+
+    def _start_for_waiting(self) -> None:
+        """See to it that one is started for each who waits, but never too many at the same moment."""
+        coming = self._starting.copy()
+        for waiting in self._queue:
+            model = waiting.claim.model
+            if coming[model] > 0:
+                # It began earlier, so it is ready earlier.
+                coming[model] -= 1
+            elif not self._begin_start(model, wanted=True):
+                return
+
+    def _begin_start(self, model: str, *, wanted: bool) -> bool:
+        if self._starting.total() >= self._limits.starts:
+            return False
+        self._starting[model] += 1
+        self._behind(self._start_one(model, wanted=wanted))
+        return True
+
+    async def _start_one(self, model: str, *, wanted: bool) -> None:
+        try:
+            resident = await self._start(model)
+        except Exception as problem:
+            self._starting[model] -= 1
+            if not (wanted and self._refuse_first(model, problem)):
+                if not isinstance(problem, TurnRefusedError):
+                    raise
+                # The next request meets the same trouble and tells its client; here it is only worth a line.
+                _log.warning("spare_not_started", model=model, reason=problem.error.detail)
+        except BaseException:
+            self._starting[model] -= 1
+            raise
+        else:
+            self._starting[model] -= 1
+            self._take_in(resident, None)
+        self._start_for_waiting()
+
+    def _refuse_first(self, model: str, problem: Exception) -> bool:
+        for waiting in self._queue:
+            if waiting.claim.model == model:
+                self._queue.remove(waiting)
+                waiting.answer.set_exception(problem)
+                return True
+        return False
+
+    def _take_in(self, resident: Resident, principal: str | None) -> None:
+        """Give it to the first who waits for one like it, or keep it."""
+        entry = _Idle(resident, principal, asyncio.get_running_loop().time(), 0.0)
+        for waiting in self._queue:
+            if entry.fits(waiting.claim) and not waiting.answer.done():
+                self._queue.remove(waiting)
+                waiting.answer.set_result((resident, principal))
+                return
+        if self._closed or not resident.alive:
+            self.let_go(resident)
+        else:
+            self._keep(entry)
 
     def give_back(self, resident: Resident, principal: str) -> None:
         """Take a process back that is clean again; one that has grown too old or too big is let go."""
-        worn = resident.turns >= self._limits.max_turns or resident.rss_mib() > self._limits.max_rss_mib
-        if self._closed or worn or not resident.alive:
+        if self._closed or self._worn(resident) or not resident.alive:
             self.let_go(resident)
-            return
-        self._keep(resident, principal)
+        else:
+            self._take_in(resident, principal)
 
-    def _keep(self, resident: Resident, principal: str | None) -> None:
-        self._idle.append(_Idle(resident, principal, asyncio.get_running_loop().time()))
-        while len(self._idle) > self._limits.max_idle:
+    def _worn(self, resident: Resident) -> bool:
+        limits = self._limits
+        return (
+            resident.turns >= limits.max_turns
+            or resident.memory().rss_mib > limits.max_rss_mib
+            or asyncio.get_running_loop().time() - resident.born_s >= limits.max_age_s
+        )
+
+    def _keep(self, entry: _Idle) -> None:
+        entry.own_mib = entry.resident.memory().own_mib
+        self._idle.append(entry)
+        while len(self._idle) > self._limits.max_idle or self._too_big():
             self._evict(min(self._idle, key=lambda entry: entry.since_s))
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def _too_big(self) -> bool:
+        # The last one stays even so: without it each turn would have to wait for a start.
+        return len(self._idle) > 1 and sum(entry.own_mib for entry in self._idle) > self._limits.max_total_mib
 
     def let_go(self, resident: Resident) -> None:
         """End a process, behind whoever is waiting for an answer."""
@@ -123,24 +227,12 @@ class Pool:
         )
         # One place at least is for those that have served: a spare would push out what the next turn comes back to.
         wanted = min(self._limits.spares, self._limits.max_idle - 1)
-        for _ in range(wanted - ready - len(self._coming[model])):
-            self._coming[model].append(self._behind(self._start_spare(model)))
-
-    async def _start_spare(self, model: str) -> None:
-        task = asyncio.current_task()
-        try:
-            resident = await self._start(model)
-        except TurnRefusedError as refusal:
-            # The next request meets the same trouble and tells its client; here it is only worth a line.
-            _log.warning("spare_not_started", model=model, reason=refusal.error.detail)
-            return
-        finally:
-            # Whoever waits for it by now has taken it off the list.
-            self._coming[model] = [other for other in self._coming[model] if other is not task]
-        if self._closed:
-            await resident.retire()
-        else:
-            self._keep(resident, None)
+        waited_for = sum(waiting.claim.model == model for waiting in self._queue)
+        coming = max(0, self._starting[model] - waited_for)
+        for _ in range(wanted - ready - coming):
+            if not self._begin_start(model, wanted=False):
+                # There is more to do than to be prepared; the end of the next turn asks again.
+                return
 
     def _evict(self, entry: _Idle) -> None:
         self._idle.remove(entry)
@@ -149,8 +241,14 @@ class Pool:
     def _sweep(self) -> None:
         self._sweeper = None
         due_s = asyncio.get_running_loop().time() - self._limits.idle_s
-        for entry in [entry for entry in self._idle if entry.since_s <= due_s or not entry.resident.alive]:
-            self._evict(entry)
+        for entry in tuple(self._idle):
+            if entry.since_s <= due_s or not entry.resident.alive or self._worn(entry.resident):
+                self._evict(entry)
+            else:
+                # What waits collects its garbage, or has not yet done so.
+                entry.own_mib = entry.resident.memory().own_mib
+        while self._too_big():
+            self._evict(min(self._idle, key=lambda entry: entry.since_s))
         if self._idle:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 

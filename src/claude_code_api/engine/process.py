@@ -1,10 +1,11 @@
-"""One live CLI: one owner task, one turn at a time, one way to end.
+"""One live CLI: one owner, one turn at a time, one way to end.
 
     spawning → ready → running → draining → ready        any → dead
 
-The owner task alone reads the CLI's output; every write is one whole line, made in one call. A turn begins with a
-uuid of ours and is over at the `result` that carries it: results of others are counted and dropped. A reader that
-leaves early has its turn interrupted, and the process is `draining` until that very result has come.
+The CLI's output is worked off where it arrives, with no task in between; every write is one whole line, made in one
+call. A turn begins with a uuid of ours and is over at the `result` that carries it: results of others are counted and
+dropped. A reader that leaves early has its turn interrupted, and the process is `draining` until that very result has
+come.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ _log = structlog.get_logger("claude_code_api.engine")
 
 # An interrupted turn ends within 30 ms; after this long the process is stuck and is ended instead.
 DRAIN_S: Final = 2.0
+# Output in a burst is read no more often than this: what comes in between is read, worked off and sent on together.
+BATCH_S: Final = 0.001
+# So many reads, each that soon after the last one, are a burst. The start of an answer is shorter and goes out at once.
+BURST_READS: Final = 8
 # Control requests are answered in 1 to 50 ms.
 CONTROL_S: Final = 10.0
 
@@ -107,6 +112,9 @@ class CliProcess:
         self.state = ProcessState.SPAWNING
         self.turns = 0
         self.unread: dict[str, int] = {}
+        # Whether it ended by itself, or had to be ended because what it said made no sense.
+        self.crashed = False
+        self._asked_to_end = False
         self._child = child
         self._silence_s = silence_s
         self._answer_ask = answer_ask
@@ -114,8 +122,11 @@ class CliProcess:
         self._waiting: dict[str, asyncio.Future[protocol.ControlAnswer]] = {}
         self._turn: RunningTurn | None = None
         self._last_frame_s = 0.0
+        self._quick_reads = 0
         self._watchdog: asyncio.TimerHandle | None = None
-        self._owner = asyncio.create_task(self._own(), name=f"owner of cli {child.pid}")
+        self._splitter = protocol.LineSplitter()
+        self._ending: asyncio.Task[None] | None = None
+        child.tell(self._take_output, self._output_ended)
 
     @property
     def pid(self) -> int:
@@ -177,7 +188,7 @@ class CliProcess:
         if self.state is not ProcessState.READY:
             msg = f"a turn was begun while {self.state.value}"
             raise ProcessDeadError(msg)
-        turn = RunningTurn(uuid, translator, Mailbox(), asyncio.Event())
+        turn = RunningTurn(uuid, translator, Mailbox(self._child.resume), asyncio.Event())
         self._turn, self.state = turn, ProcessState.RUNNING
         self.turns += 1
         self._watch_silence()
@@ -216,6 +227,7 @@ class CliProcess:
     def _give_up_on(self, turn: RunningTurn) -> None:
         if not turn.finished.is_set():
             _log.warning("cli_stuck", pid=self.pid, reason="no result after an interrupt")
+            self._asked_to_end = True
             self._child.kill_all()
 
     # Silence
@@ -238,33 +250,52 @@ class CliProcess:
         turn.fail(upstream_silent(self._silence_s))
         self._interrupt(turn)
 
-    # The owner
+    # Its output
 
-    async def _own(self) -> None:
-        reason = ""
+    def _take_output(self, chunk: bytes) -> None:
+        if self.state is ProcessState.DEAD:
+            return
+        self._follow_pace()
         try:
-            await self._read_to_the_end()
-            reason = await self._child.farewell()
+            for line in self._splitter.feed(chunk):
+                self._take(protocol.parse_line(line))
         except protocol.BrokenLineError as error:
-            reason = str(error)
+            self.crashed = True
+            self._give_up(str(error))
         except Exception as error:  # noqa: BLE001 - a frame of a shape that nobody foresaw ends its process, nothing else
             _log.exception("cli_unreadable", pid=self.pid)
-            reason = f"unreadable: {type(error).__name__}"
-        finally:
-            self._child.kill_all()
-            self._die(reason)
-        # Its output has to be read to the end, or it never counts as gone.
-        while await self._child.read():
-            pass
+            self.crashed = True
+            self._give_up(f"unreadable: {type(error).__name__}")
+        turn = self._turn
+        if turn is not None and turn.mailbox.full:
+            # The pipe fills, and the CLI waits for the reader.
+            self._child.pause()
 
-    async def _read_to_the_end(self) -> None:
-        splitter = protocol.LineSplitter()
-        while chunk := await self._child.read():
-            self._last_frame_s = asyncio.get_running_loop().time()
-            for line in splitter.feed(chunk):
-                self._take(protocol.parse_line(line))
-            if self._turn is not None:
-                await self._turn.mailbox.wait_for_room()
+    def _follow_pace(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        self._quick_reads = self._quick_reads + 1 if now_s - self._last_frame_s <= BATCH_S else 0
+        self._last_frame_s = now_s
+        if self._quick_reads >= BURST_READS:
+            self._child.pause()
+            loop.call_later(BATCH_S, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._turn is None or not self._turn.mailbox.full:
+            self._child.resume()
+
+    def _output_ended(self) -> None:
+        self._ending = asyncio.create_task(self._end_of_output(), name=f"end of cli {self.pid}")
+
+    async def _end_of_output(self) -> None:
+        self.crashed = self.crashed or not self._asked_to_end
+        self._give_up(await self._child.farewell())
+
+    def _give_up(self, reason: str) -> None:
+        self._asked_to_end = True
+        self._child.kill_all()
+        if self.state is not ProcessState.DEAD:
+            self._die(reason)
 
     def _die(self, reason: str) -> None:
         self.state = ProcessState.DEAD
@@ -348,8 +379,10 @@ class CliProcess:
 
     async def stop(self) -> None:
         """End it, kindly first. Afterwards neither it nor anything that it started is alive."""
+        self._asked_to_end = True
         turn = self._turn
         if turn is not None:
             await self.end(turn)
         await self._child.stop()
-        await self._owner
+        if self._ending is not None:
+            await self._ending

@@ -18,7 +18,7 @@ import orjson
 
 from claude_code_api import __version__
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
-from claude_code_api.engine.overlay import conversation_fields, parameter_fields
+from claude_code_api.engine.overlay import whole_request
 from claude_code_api.engine.process import ControlRefusedError, ProcessDeadError
 from claude_code_api.engine.protocol import PLACEHOLDER
 from claude_code_api.engine.resident import Handover, Resident
@@ -121,11 +121,13 @@ class _Trial:
         limited = TurnRequest(_MODEL, history, limits=Limits(7), system=(TextBlock("be brief"),))
         cut, cut_ending = await self._turn_and_ending(limited, "max_tokens")
         tool = ClientTool("Read", "reads", {"type": "object", "properties": {}})
-        called, called_ending = await self._turn_and_ending(TurnRequest(_MODEL, history, tools=(tool,)), None)
+        several = TurnRequest(_MODEL, history, tools=(tool,), system=(TextBlock("one"), TextBlock("two")))
+        called, called_ending = await self._turn_and_ending(several, None)
         return {
             "a conversation arrives as it is": _texts(bare) == [text] and _texts(cut) == ["one", "two", text],
             "nothing is added to it": len(bare.get("system", ())) == 1 and not bare.get("tools"),
             "a system prompt can be set": [part["text"] for part in cut.get("system", ())][1:] == ["be brief"],
+            "system blocks can be laid over": [part["text"] for part in called.get("system", ())][1:] == ["one", "two"],
             "parameters take effect": cut.get("max_tokens") == limited.limits.max_output_tokens,
             "a cut answer is one request": cut_ending is EndReason.LENGTH,
             "functions arrive as they are": [entry.get("name") for entry in called.get("tools", ())] == ["Read"],
@@ -146,8 +148,7 @@ class _Trial:
             self._ground.will_call("Read")
         else:
             self._ground.will_say("word", stop)
-        fields = {**parameter_fields(request, ()), **conversation_fields(request.messages)}
-        prompt = "\n\n".join(block.text for block in request.system)
+        fields, prompt = whole_request(request, ())
         given = Handover(str(uuid.uuid4()), [PLACEHOLDER], fields, prompt)
         turn = await self._resident.begin(Translator(given.uuid, 0), given)
         events: list[TurnEvent] = [event async for batch in turn.mailbox.batches() for event in batch]

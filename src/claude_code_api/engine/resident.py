@@ -38,6 +38,14 @@ class Handover:
     prompt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of one process: all that is resident, and what would be free if it ended. The program itself is shared."""
+
+    rss_mib: float
+    own_mib: float
+
+
 class Resident:
     """One warm process."""
 
@@ -47,6 +55,9 @@ class Resident:
         """Take over a process that was started for `model`, with its door to the model if it has one."""
         self.process, self.home, self.model, self.door = process, home, model, door
         self.prompted = False
+        self.born_s = asyncio.get_running_loop().time()
+        # Told of each turn after which the process is clean again.
+        self.on_clean: Callable[[], None] | None = None
         self._on_end = on_end
         self._cli_pid: object = None
         self._end: asyncio.Task[None] | None = None
@@ -66,13 +77,19 @@ class Resident:
         """How many it has had."""
         return self.process.turns
 
-    def rss_mib(self) -> float:
-        """What it occupies now; 0 where the system does not tell."""
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended, and nobody had asked it to."""
+        return self.process.crashed
+
+    def memory(self) -> Memory:
+        """What it occupies now; nothing where the system does not tell."""
         try:
             statm = Path(f"/proc/{self._cli_pid}/statm").read_text(encoding="ascii")
         except OSError:
-            return 0.0
-        return int(statm.split()[1]) * _PAGE_MIB
+            return Memory(0.0, 0.0)
+        resident, shared = (int(pages) * _PAGE_MIB for pages in statm.split()[1:3])
+        return Memory(resident, resident - shared)
 
     async def begin(self, translator: Translator, given: Handover) -> RunningTurn:
         """Start a turn. Everything goes out in one write, and is carried out in order."""
@@ -100,7 +117,10 @@ class Resident:
         except (ProcessDeadError, ControlRefusedError) as error:
             _log.warning("cli_not_cleaned", pid=self.process.pid, reason=str(error))
             return False
-        return bool(rewound.get("rewound"))
+        clean = bool(rewound.get("rewound"))
+        if clean and self.on_clean is not None:
+            self.on_clean()
+        return clean
 
     async def retire(self) -> None:
         """End the process and remove its home. Asked again, it waits for the same end."""

@@ -42,6 +42,8 @@ class ScriptedEngine:
     refusal: TurnError | None = None
     plans: list[Plan] = field(default_factory=list)
     left_early: list[str] = field(default_factory=list)
+    count: Callable[[Plan], int] = lambda _: 0
+    counted: list[Plan] = field(default_factory=list)
     running: int = 0
 
     async def offer(self) -> EngineOffer:
@@ -49,6 +51,13 @@ class ScriptedEngine:
         if self.refusal is not None:
             raise TurnRefusedError(self.refusal)
         return EngineOffer(self.version, self.models)
+
+    async def count_tokens(self, plan: Plan) -> int:
+        """Count as the script says."""
+        if self.refusal is not None:
+            raise TurnRefusedError(self.refusal)
+        self.counted.append(plan)
+        return self.count(plan)
 
     @asynccontextmanager
     async def lease(self, plan: Plan) -> AsyncIterator[Lease]:

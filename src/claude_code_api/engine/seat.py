@@ -14,7 +14,7 @@ from typing import Final
 from claude_code_api.engine.launch import Home, Resume
 from claude_code_api.engine.transcript import is_blank, transcript_lines
 from claude_code_api.turn.errors import invalid
-from claude_code_api.turn.request import Block, Message, TextBlock, ThinkingBlock, ToolResultBlock
+from claude_code_api.turn.request import Block, Message, TextBlock, ToolResultBlock, is_thought
 
 _FILLER: Final = "(no content)"
 
@@ -65,7 +65,7 @@ def _spoken(messages: Sequence[Message]) -> list[Message]:
     spoken: list[Message] = []
     for message in messages:
         blocks = tuple(b for b in message.blocks if not (isinstance(b, TextBlock) and is_blank(b.text)))
-        if all(isinstance(b, ThinkingBlock) for b in blocks):
+        if all(is_thought(b) for b in blocks):
             continue
         if spoken and spoken[-1].role == message.role:
             blocks = spoken.pop().blocks + blocks

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+import time
 from typing import Any, Final
 
+from claude_code_api.engine.breaker import Breaker
 from claude_code_api.engine.child import Child
 from claude_code_api.engine.launch import Home, Lane, Launch, Resume, chat_launch, lane_for
 from claude_code_api.engine.options import EngineOptions, Site
@@ -29,6 +31,8 @@ class Starter:
         self._options, self._site = options, site
         self._relay = Relay(options, site.credentials) if lane_for(site.credentials) is Lane.CLEAN else None
         self._numbers = itertools.count(1)
+        self._breaker = Breaker(time.monotonic)
+        self._starts = asyncio.Semaphore(options.starts)
         self.alive: set[Resident] = set()
 
     async def start(self, model: str) -> Resident:
@@ -40,6 +44,10 @@ class Starter:
         self, model: str, seating: Seating | None = None, prompt: str = ""
     ) -> tuple[Resident, dict[str, Any]]:
         """Start one, with a conversation and a system prompt if there are any; also returns what it says of itself."""
+        async with self._starts, self._breaker.start():
+            return await self._start(model, seating, prompt)
+
+    async def _start(self, model: str, seating: Seating | None, prompt: str) -> tuple[Resident, dict[str, Any]]:
         home = self._next_home()
         door = None
         try:
@@ -54,7 +62,7 @@ class Starter:
             if isinstance(error, OSError):
                 raise unavailable(f"cannot make {home.root}: {error}") from error
             raise
-        resident = Resident(process, home, model, door, on_end=self.alive.discard)
+        resident = Resident(process, home, model, door, on_end=self._ended)
         self.alive.add(resident)
         try:
             answer = await process.initialize(prompt, within_s=self._options.start_s)
@@ -65,7 +73,18 @@ class Starter:
                 raise unavailable(str(error)) from error
             raise
         resident.settle_in(answer, prompted=bool(prompt))
+        resident.on_clean = self._breaker.worked
         return resident, answer
+
+    def _ended(self, resident: Resident) -> None:
+        self.alive.discard(resident)
+        if resident.on_clean is None:
+            # It never came to its first turn, and whoever started it was told so.
+            return
+        if not resident.crashed:
+            self._breaker.worked()
+        elif resident.turns <= 1:
+            self._breaker.crashed("it ended in its first turn")
 
     def _next_home(self) -> Home:
         number = str(next(self._numbers))

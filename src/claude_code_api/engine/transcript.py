@@ -1,26 +1,17 @@
-"""Messages ↔ the blocks and transcript entries that the CLI reads. Pure; ids are given, never made.
+"""Messages → the transcript entries that the CLI reads. Pure; ids are given, never made.
 
 A transcript needs no more than these fields: what the CLI reads from it reaches the model unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
 
-from claude_code_api.turn.request import (
-    Block,
-    Json,
-    JsonObject,
-    Message,
-    OpaqueBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolResultBlock,
-    ToolUseBlock,
-)
+from claude_code_api.turn.block_json import blocks_json
+from claude_code_api.turn.request import Message
 
 # The CLI wants a time in every entry and shows it to nobody.
 _TIMESTAMP = "2026-01-01T00:00:00.000Z"
@@ -35,32 +26,6 @@ _BLANK: Final = (
 def is_blank(text: str) -> bool:
     """Whether there is nothing in it that the CLI would pass on."""
     return not text.strip(_BLANK)
-
-
-def block_json(block: Block) -> JsonObject:
-    """Write a block as the model's API reads it."""
-    match block:
-        case TextBlock():
-            return {"type": "text", "text": block.text, **block.extra}
-        case ThinkingBlock():
-            return {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
-        case ToolUseBlock():
-            return {"type": "tool_use", "id": block.id, "name": block.name, "input": block.arguments, **block.extra}
-        case ToolResultBlock():
-            return _tool_result_json(block)
-        case OpaqueBlock():
-            return block.body
-
-
-def _tool_result_json(block: ToolResultBlock) -> JsonObject:
-    content: Json = block.content if isinstance(block.content, str) else blocks_json(block.content)
-    failed: JsonObject = {"is_error": True} if block.is_error else {}
-    return {"type": "tool_result", "tool_use_id": block.tool_use_id, "content": content, **failed, **block.extra}
-
-
-def blocks_json(blocks: Iterable[Block]) -> list[JsonObject]:
-    """Write several blocks, in order."""
-    return [block_json(block) for block in blocks]
 
 
 def transcript_lines(messages: Sequence[Message], uuids: Sequence[str], session_id: str) -> bytes:

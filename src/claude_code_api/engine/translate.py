@@ -36,7 +36,12 @@ _REASONS: Final = {
     "refusal": EndReason.REFUSAL,
 }
 _REPORTED_AS_ERRORS: Final = frozenset({EndReason.REFUSAL, EndReason.TOOL_USE})
-_PARTS: Final = {"text": PartKind.TEXT, "thinking": PartKind.THINKING, "tool_use": PartKind.TOOL}
+_PARTS: Final = {
+    "text": PartKind.TEXT,
+    "thinking": PartKind.THINKING,
+    "redacted_thinking": PartKind.REDACTED,
+    "tool_use": PartKind.TOOL,
+}
 _DELTAS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 
@@ -122,6 +127,8 @@ class Translator:
         self._model = str(message.get("model") or "")
         self._started = True
         yield Started(self._turn_id, self._model, self._created_s)
+        if self._tokens:
+            yield self._usage(None)
 
     def _block_start(self, block: Mapping[str, Any]) -> Iterator[TurnEvent]:
         kind = _PARTS.get(str(block.get("type")))
@@ -137,6 +144,9 @@ class Translator:
         self._open, self._signature = opened, ""
         self._parts += 1
         yield opened
+        if kind is PartKind.REDACTED and block.get("data"):
+            # It comes whole, with its beginning.
+            yield PartDelta(opened.index, str(block["data"]))
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[TurnEvent]:
         opened = self._open

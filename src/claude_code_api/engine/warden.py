@@ -22,6 +22,8 @@ from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+# Where both want a core, the gateway goes first: one CLI of many may be late, but the gateway serves all of them.
+NICENESS = 10
 COULD_NOT_START = 127
 SIGNALLED = 128
 ON_LINUX = sys.platform == "linux"
@@ -30,6 +32,14 @@ ON_LINUX = sys.platform == "linux"
 def _prctl(option: int, value: int) -> None:
     if ON_LINUX:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _step_back() -> None:
+    os.nice(NICENESS)
+    # Where the kernel shares the cores out by session, the above counts within this one only. It may also refuse, or
+    # share them out otherwise; then all that is lost is the gateway's precedence.
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as file:  # noqa: PTH123 - as below
+        file.write(str(NICENESS))
 
 
 def _close_all_but(lifeline: int) -> None:
@@ -138,6 +148,7 @@ def main(arguments: list[str]) -> NoReturn:
     lifeline, command = int(arguments[0]), arguments[2:]
     _close_all_but(lifeline)
     os.umask(0o077)
+    _step_back()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     wakeup, waker = os.pipe()

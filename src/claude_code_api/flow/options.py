@@ -58,6 +58,15 @@ class FlowOptions:
     max_waiting: Annotated[int, "Requests that may wait for a turn; the next one gets 429."] = 64
     wait_s: Annotated[float, "Seconds that a request waits for a turn before it gets 429."] = 30.0
     turn_s: Annotated[float, "Seconds after which a turn is ended, whatever the model does."] = 1800.0
+    session_ttl_s: Annotated[float, "Seconds after its last use for which a session is continued."] = 86400.0
+    purge_after_s: Annotated[
+        float, "Seconds after which an expired session is deleted; 0: never, it can still be read and extended."
+    ] = 0.0
+    session_max_waiting: Annotated[int, "Requests that may wait for a session's turn; the next one gets 409."] = 8
+    session_wait_s: Annotated[float, "Seconds that a request waits for its session before it gets 409."] = 30.0
+    # Each write costs a sync of the disk; what a crash takes is only the end of an answer that it cut anyway.
+    journal_s: Annotated[float, "Seconds between two writes of what running turns have said so far."] = 1.0
+    replay_s: Annotated[float, "Seconds for which a finished turn's events and idempotency key are kept."] = 86400.0
     default_model: Annotated[str, "The model for names that nobody knows."] = "sonnet"
     unknown_model: Annotated[UnknownModel, "fallback: use the default model and say so; refuse: answer 404."] = (
         UnknownModel.FALLBACK

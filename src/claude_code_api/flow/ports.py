@@ -10,6 +10,25 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from claude_code_api.flow.records import (
+    Acceptance,
+    JournalEntry,
+    MessageList,
+    Page,
+    Project,
+    ProjectList,
+    ProjectPatch,
+    Session,
+    SessionList,
+    SessionPatch,
+    SessionQuery,
+    SessionStats,
+    StoredMessage,
+    Turn,
+    TurnEnd,
+    UsageQuery,
+    UsageRow,
+)
 from claude_code_api.turn.events import TurnEvent
 from claude_code_api.turn.request import TurnRequest
 
@@ -69,6 +88,10 @@ class Engine(Protocol):
         """Begin a turn. Leaving the context early ends it: the model stops, nothing is left behind."""
         ...
 
+    async def count_tokens(self, plan: Plan) -> int:
+        """Count what the model would read, without an answer. Raises `TurnRefusedError` where that is not possible."""
+        ...
+
     async def offer(self) -> EngineOffer:
         """Say what there is; raises `TurnRefusedError` when the engine cannot work."""
         ...
@@ -88,4 +111,171 @@ class Clock(Protocol):
 
     def monotonic_s(self) -> float:
         """Seconds that only go forward."""
+        ...
+
+
+class Workplaces(Protocol):
+    """The directories of projects, each under a name that the gateway chose."""
+
+    async def make(self, project_id: str) -> str:
+        """Make an empty directory; returns its absolute path."""
+        ...
+
+    async def holds_files(self, project_id: str) -> bool:
+        """Whether there is anything in it."""
+        ...
+
+    async def remove(self, project_id: str) -> None:
+        """Remove it with everything in it, and nothing that a link in it leads to."""
+        ...
+
+
+class StoreError(Exception):
+    """The store cannot do it now. `full`: for want of space. Nothing of what was asked has been written."""
+
+    def __init__(self, detail: str, *, full: bool = False) -> None:
+        """Say what is wrong, for the log."""
+        super().__init__(detail)
+        self.full = full
+
+
+class StaleError(Exception):
+    """Somebody else has gone on with the session: what was to be written is not."""
+
+
+class IdempotencyConflictError(Exception):
+    """The idempotency key is taken: `turn_id` holds it, for a request with the digest `body_digest`."""
+
+    def __init__(self, turn_id: str, body_digest: bytes) -> None:
+        """Say who has it."""
+        super().__init__(turn_id)
+        self.turn_id, self.body_digest = turn_id, body_digest
+
+
+class Store(Protocol):
+    """The truth: what is not in here has not happened.
+
+    Each method is one transaction; it is committed and synced once the method returns, and has left nothing behind if
+    it raises. Whoever asks for something of somebody else gets None, as for something that does not exist.
+    """
+
+    # Turns
+
+    async def accept(self, acceptance: Acceptance) -> None:
+        """Write T0. Raises `StaleError` if the session has another fence than the turn's less one (or is gone), and
+        `IdempotencyConflictError` if its key is taken. Older turns of the session that are not over are interrupted."""
+        ...
+
+    async def journal(self, entries: Sequence[JournalEntry]) -> None:
+        """Append events of running turns, which are thereby dispatched."""
+        ...
+
+    async def finish(self, end: TurnEnd) -> None:
+        """Write T4: the answer, the state, what was used, once. Raises `StaleError` if the session's fence has moved on
+        or the turn is over already."""
+        ...
+
+    async def turn(self, turn_id: str, owner: str) -> Turn | None:
+        """Return a turn."""
+        ...
+
+    async def turns_of(self, session_id: str, owner: str, *, from_fence: int) -> tuple[Turn, ...]:
+        """Return a session's turns from a fence on, in order."""
+        ...
+
+    async def answer(self, turn_id: str, owner: str) -> StoredMessage | None:
+        """Return what a turn answered."""
+        ...
+
+    async def events(self, turn_id: str, owner: str, *, after: int = 0) -> tuple[str, ...]:
+        """Return the journal of a turn from the event after the number `after` on."""
+        ...
+
+    async def unfinished(self, boot_id: str) -> tuple[Turn, ...]:
+        """Return the turns that are not over and that no gateway with this boot id runs."""
+        ...
+
+    async def forget_events(self, *, ended_before_s: float) -> int:
+        """Drop the journals, and the idempotency keys, of turns that ended before a time; says of how many turns."""
+        ...
+
+    # Sessions
+
+    async def session(self, session_id: str, owner: str) -> Session | None:
+        """Return a session, expired or not."""
+        ...
+
+    async def session_with_history(self, owner: str, digests: Sequence[bytes], *, now_s: float) -> Session | None:
+        """Return the unexpired session that was used last among those whose history has one of these digests."""
+        ...
+
+    async def history(self, session_id: str) -> tuple[StoredMessage, ...]:
+        """Return what the model is to know of a session, in order."""
+        ...
+
+    async def sessions(self, owner: str, query: SessionQuery, *, now_s: float) -> SessionList:
+        """List sessions, the last used first."""
+        ...
+
+    async def messages(self, session_id: str, page: Page) -> MessageList:
+        """List everything that was said in a session; `page.after` is a message's id."""
+        ...
+
+    async def add_session(self, session: Session, messages: Sequence[StoredMessage], head_digest: bytes | None) -> None:
+        """Add a session with what was said in it elsewhere: a fork, an import."""
+        ...
+
+    async def change_session(self, session_id: str, owner: str, patch: SessionPatch, *, now_s: float) -> Session | None:
+        """Change a session."""
+        ...
+
+    async def delete_session(self, session_id: str, owner: str) -> bool:
+        """Delete a session with its messages and turns; what it used stays on the bill."""
+        ...
+
+    async def expired_sessions(self, *, expired_before_s: float, limit: int) -> tuple[tuple[str, str], ...]:
+        """Return id and owner of sessions that expired before a time."""
+        ...
+
+    async def session_stats(self, owner: str, *, now_s: float) -> SessionStats:
+        """Count."""
+        ...
+
+    # Projects
+
+    async def add_project(self, project: Project) -> None:
+        """Add a project."""
+        ...
+
+    async def project(self, project_id: str, owner: str) -> Project | None:
+        """Return a project."""
+        ...
+
+    async def projects(self, owner: str, page: Page, *, text: str = "") -> ProjectList:
+        """List projects, the newest first; `page.after` is a project's id."""
+        ...
+
+    async def change_project(self, project_id: str, owner: str, patch: ProjectPatch, *, now_s: float) -> Project | None:
+        """Change a project."""
+        ...
+
+    async def delete_project(self, project_id: str, owner: str) -> bool:
+        """Delete a project; its sessions stay, without a project."""
+        ...
+
+    # Usage
+
+    async def usage(self, query: UsageQuery) -> tuple[UsageRow, ...]:
+        """Add up what turns used."""
+        ...
+
+    # The whole
+
+    async def check(self) -> None:
+        """Return if it works; raises `StoreError` else."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What kind of database it is: "sqlite" or "postgresql"."""
         ...

@@ -1,4 +1,4 @@
-"""The one path of every turn: permit, plan, lease, stream, release.
+"""The one path of every turn: permit, record, plan, lease, stream, record, release.
 
 Whoever opens the context gets the events; leaving it, for whatever reason, is what ends the turn and gives everything
 back. Every event is checked against the order table and folded on its way through.
@@ -7,20 +7,23 @@ back. Every event is checked against the order table and folded on its way throu
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.admission import RETRY_AFTER_S, Admission
-from claude_code_api.flow.catalogue import Catalogue
+from claude_code_api.flow.catalogue import Catalogue, Resolved
+from claude_code_api.flow.ledger import Entry, Ledger, store_refusal
 from claude_code_api.flow.options import FlowOptions, IgnoredParams, RemoteParts
-from claude_code_api.flow.ports import Clock, Engine, Lease, Plan
+from claude_code_api.flow.places import Ask
+from claude_code_api.flow.ports import Clock, Engine, Lease, Plan, StaleError, StoreError
+from claude_code_api.flow.records import IdempotencyKey
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
-from claude_code_api.turn.events import Failed, TurnEvent
+from claude_code_api.turn.events import Failed, PartDelta, TurnEvent
 from claude_code_api.turn.order import Order, OrderError
 from claude_code_api.turn.request import TurnRequest
 from claude_code_api.turn.result import Fold, TurnResult
@@ -31,23 +34,50 @@ _log = structlog.get_logger("claude_code_api.flow")
 LAST_WORDS_S: Final = 2.0
 
 _DIED: Final = TurnError(ErrorKind.ENGINE_DIED, "The answer ended without an end.", source="engine")
+_LEFT: Final = TurnError(ErrorKind.INTERRUPTED, "The client left before the end of the answer.", source="client")
 
 
 class RunningTurn:
     """A turn on its way through: its events, checked, and what they come to."""
 
-    def __init__(self, plan: Plan, lease: Lease) -> None:
-        """Follow a lease."""
-        self.plan = plan
-        self._lease = lease
+    def __init__(self, plan: Plan, lease: Lease, entry: Entry, clock: Clock) -> None:
+        """Follow a lease, and write down in the ledger what comes of it."""
+        self.plan, self.entry = plan, entry
+        self._lease, self._clock = lease, clock
+        self._began_s = clock.monotonic_s()
+        self._first_token_ms: float | None = None
         self._fold = Fold()
         self._order = Order()
         self._cause: TurnError | None = None
 
     @property
+    def turn_id(self) -> str:
+        """The turn's id."""
+        return self.entry.turn_id
+
+    @property
+    def session_id(self) -> str:
+        """The session that it belongs to."""
+        return self.entry.session_id
+
+    @property
+    def project_id(self) -> str | None:
+        """The project that it belongs to."""
+        return self.entry.project_id
+
+    @property
+    def turn_number(self) -> int:
+        """Which turn of its session it is."""
+        return self.entry.turn_number
+
+    @property
     def result(self) -> TurnResult:
         """What the events came to so far."""
         return self._fold.result()
+
+    def over_after(self, known: int) -> bool:  # noqa: ARG002 - of a turn that is read as it runs, nothing is known before
+        """Whether nothing comes after its first `known` events."""
+        return self._order.over
 
     def end_because(self, cause: TurnError) -> None:
         """Interrupt it; its reader is told `cause`."""
@@ -60,13 +90,46 @@ class RunningTurn:
         last = _DIED
         try:
             async for batch in self._lease.batches():
-                yield self._checked_batch(batch)
+                checked = self._checked_batch(batch)
                 if self._order.over:
+                    async for part in self._ending(checked):
+                        yield part
                     return
+                self.entry.add(checked)
+                yield checked
         except Exception as bug:  # noqa: BLE001 - the border to the engine: whatever breaks there, the client is told
             _log.error("turn_broken", turn_id=self.plan.turn_id, exc_info=bug)
             last = _internal(repr(bug))
-        yield [self._checked(Failed(self._cause or last))]
+        if not self._order.over:
+            async for part in self._ending([self._checked(Failed(self._cause or last))]):
+                yield part
+
+    async def _ending(self, batch: Sequence[TurnEvent]) -> AsyncIterator[Sequence[TurnEvent]]:
+        """Tell the last words; and the end only once it is written down."""
+        self.entry.add(batch)
+        *words, end = batch
+        if words:
+            yield words
+        yield [await self._written(end)]
+
+    async def _written(self, end: TurnEvent) -> TurnEvent:
+        try:
+            await self.entry.close(self.result, first_token_ms=self._first_token_ms)
+        except StoreError as error:
+            _log.error("turn_end_not_written", turn_id=self.plan.turn_id, reason=str(error))
+            return Failed(replace(store_refusal(error).error, source="engine"))
+        except StaleError:
+            return Failed(_overtaken())
+        return end
+
+    async def leave(self) -> None:
+        """Nobody reads on: write down what was said so far."""
+        if not self._order.over:
+            self._fold.push(Failed(self._cause or _LEFT))
+            try:
+                await self.entry.close(self.result, left=self._cause is None, first_token_ms=self._first_token_ms)
+            except (StoreError, StaleError) as error:
+                _log.error("turn_end_not_written", turn_id=self.plan.turn_id, reason=str(error))
 
     def _checked_batch(self, batch: Sequence[TurnEvent]) -> Sequence[TurnEvent]:
         checked = []
@@ -86,6 +149,8 @@ class RunningTurn:
             _log.error("turn_order_broken", turn_id=self.plan.turn_id, reason=str(error))
             event = Failed(_internal(str(error)))
             self._order.check(event)
+        if self._first_token_ms is None and isinstance(event, PartDelta):
+            self._first_token_ms = round((self._clock.monotonic_s() - self._began_s) * 1000, 1)
         self._fold.push(event)
         return event
 
@@ -93,9 +158,12 @@ class RunningTurn:
 class TurnRunner:
     """Runs turns. One for the whole gateway."""
 
-    def __init__(self, *, engine: Engine, catalogue: Catalogue, options: FlowOptions, clock: Clock) -> None:
+    def __init__(
+        self, *, engine: Engine, catalogue: Catalogue, ledger: Ledger, options: FlowOptions, clock: Clock
+    ) -> None:
         """Take what a turn needs."""
-        self._engine, self._catalogue, self._options, self._clock = engine, catalogue, options, clock
+        self._engine, self._catalogue, self._ledger = engine, catalogue, ledger
+        self._options, self._clock = options, clock
         self.admission = Admission(max_turns=options.max_turns, max_waiting=options.max_waiting, wait_s=options.wait_s)
         self._running: set[RunningTurn] = set()
         self._begun = 0
@@ -106,17 +174,30 @@ class TurnRunner:
         self.draining = False
 
     @asynccontextmanager
-    async def run(self, request: TurnRequest, caller: Caller) -> AsyncIterator[RunningTurn]:
+    async def run(
+        self,
+        request: TurnRequest,
+        caller: Caller,
+        dialect: str,
+        *,
+        idempotency: IdempotencyKey | None = None,
+        beside: Entry | None = None,
+        keep_events: bool = False,
+    ) -> AsyncIterator[RunningTurn]:
         """Run one turn for the length of the context. Raises `TurnRefusedError` where it cannot begin."""
         self._refuse_when_draining()
         self._refuse_what_would_be_ignored(request)
         self._refuse_what_is_elsewhere(request)
-        async with self.admission.permit(), self._counted():
+        async with self.admission.permit(caller.name), self._counted():
             # It may have waited for its place until after the end was called.
             self._refuse_when_draining()
-            plan = await self._plan(request, caller)
-            async with self._engine.lease(plan) as lease, self._followed(RunningTurn(plan, lease)) as turn:
-                yield turn
+            resolved = await self._catalogue.resolve(request.model)
+            ask = Ask(request, caller.name, dialect, resolved.value, idempotency, beside)
+            async with self._ledger.entry(ask) as entry:
+                entry.keep_events = keep_events
+                plan = self._plan(entry, resolved)
+                async with self._engine.lease(plan) as lease, self._followed(plan, lease, entry) as turn:
+                    yield turn
 
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
@@ -130,8 +211,9 @@ class TurnRunner:
                 self._idle.set()
 
     @asynccontextmanager
-    async def _followed(self, turn: RunningTurn) -> AsyncIterator[RunningTurn]:
+    async def _followed(self, plan: Plan, lease: Lease, entry: Entry) -> AsyncIterator[RunningTurn]:
         """Let nobody wait for it for ever: it has a deadline, and the gateway's end ends it."""
+        turn = RunningTurn(plan, lease, entry, self._clock)
         self._running.add(turn)
         deadline = asyncio.get_running_loop().call_later(self._options.turn_s, turn.end_because, self._too_long)
         if self._hurried:
@@ -141,6 +223,7 @@ class TurnRunner:
         finally:
             deadline.cancel()
             self._running.discard(turn)
+            await turn.leave()
 
     def _refuse_when_draining(self) -> None:
         if self.draining:
@@ -162,16 +245,22 @@ class TurnRunner:
                 param=first,
             )
 
-    async def _plan(self, request: TurnRequest, caller: Caller) -> Plan:
-        resolved = await self._catalogue.resolve(request.model)
+    def _plan(self, entry: Entry, resolved: Resolved) -> Plan:
         return Plan(
-            turn_id=uuid.uuid4().hex,
-            created_s=int(self._clock.now_s()),
+            turn_id=entry.turn_id,
+            created_s=int(entry.created_s),
             model=resolved.value,
-            request=request,
-            principal=caller.name,
+            request=entry.request,
+            principal=entry.owner,
             effort_levels=resolved.effort_levels,
         )
+
+    def interrupt(self, session_id: str, owner: str) -> int:
+        """End the turns that run in a session; says how many."""
+        found = [turn for turn in self._running if (turn.entry.session_id, turn.entry.owner) == (session_id, owner)]
+        for turn in found:
+            turn.end_because(_interrupted())
+        return len(found)
 
     @property
     def _too_long(self) -> TurnError:
@@ -204,6 +293,15 @@ class TurnRunner:
 
 def _internal(detail: str) -> TurnError:
     return TurnError(ErrorKind.INTERNAL, "The gateway failed; the log says why.", detail, source="engine")
+
+
+def _interrupted() -> TurnError:
+    return TurnError(ErrorKind.INTERRUPTED, "The turn was interrupted, as was asked for.", source="engine")
+
+
+def _overtaken() -> TurnError:
+    message = "The session was deleted, or taken over by another gateway, before the answer was whole."
+    return TurnError(ErrorKind.INTERRUPTED, message, source="engine")
 
 
 def _cut_short() -> TurnError:

@@ -15,20 +15,24 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from claude_code_api.dialects.dialect import Dialect
+from claude_code_api.flow.detached import WatchedTurn
 from claude_code_api.flow.ports import Clock
-from claude_code_api.flow.run_turn import RunningTurn
 from claude_code_api.http.errors import error_answer
 from claude_code_api.http.pulse import Pulse
 from claude_code_api.http.record import CLIENT_LEFT, RequestRecord, record_of
 from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.events import Failed, PartDelta, Started, TurnEvent
-from claude_code_api.turn.request import TurnRequest
+from claude_code_api.turn.request import TurnRequest, each_turn
 from claude_code_api.turn.result import TurnResult
+
+# Opens one of the request's turns: its number, counted from 1, and the turn that it is a further answer beside.
+Begin: TypeAlias = Callable[[TurnRequest, int, WatchedTurn | None], AbstractAsyncContextManager[WatchedTurn]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class TurnAnswer:
 
     dialect: Dialect
     request: TurnRequest
-    begin: Callable[[], AbstractAsyncContextManager[RunningTurn]]
+    begin: Begin
     pulse: Pulse
     clock: Clock
 
@@ -81,6 +85,10 @@ class _Answer:
         self._results: list[TurnResult] = []
         self._first_token_seen = False
         self._stream_begun = False
+        self._first: WatchedTurn | None = None
+        self._asked: Sequence[object] = ()
+        # The session, and the project, of the first turn.
+        self._kept_in: tuple[str, str | None] | None = None
         self.silent_since_s = asyncio.get_running_loop().time()
         self.told = False
         self.abandoned = False
@@ -89,19 +97,25 @@ class _Answer:
         """Open the turns and say what becomes of them."""
         request = self._ask.request
         self._record.dialect, self._record.model = self._ask.dialect.name, request.model
+        turns = tuple(each_turn(request))
         try:
-            for number in range(1, request.answers + 1):
-                if not await self._give_turn(last=number == request.answers):
+            for number, part in enumerate(turns, 1):
+                if not await self._give_turn(part, number, last=number == len(turns)):
                     return
         except TurnRefusedError as refusal:
             # Once a turn has run, the request must not be sent again by itself, whoever refuses the next one.
             ran = self._results or self._stream_begun
             await self._refuse(TurnRefusedError(replace(refusal.error, source="engine")) if ran else refusal)
 
-    async def _give_turn(self, *, last: bool) -> bool:
+    async def _give_turn(self, part: TurnRequest, number: int, *, last: bool) -> bool:
         """Say one turn, and with the last one the end. False: it failed, and that was the end."""
-        async with self._ask.begin() as turn:
-            self._record.turn_id = turn.plan.turn_id
+        # Several answers to one question are told beside the first; another question is a conversation of its own.
+        beside = self._first if self._first is not None and part.messages is self._asked else None
+        async with self._ask.begin(part, number, beside) as turn:
+            self._record.turn_id, self._record.session_id = turn.turn_id, turn.session_id
+            if beside is None:
+                self._first, self._asked = turn, part.messages
+            self._kept_in = self._kept_in or (turn.session_id, turn.project_id)
             try:
                 if self._ask.request.stream:
                     return await self._give_stream(turn, last=last)
@@ -116,11 +130,14 @@ class _Answer:
             await self._end_stream()
             return
         self.told = True
-        await error_answer(self._scope, refusal.error)(self._scope, _nothing_more, self._send)
+        answer = error_answer(self._scope, refusal.error)
+        for name, value in self._kept_headers():
+            answer.headers[name.decode()] = value.decode()
+        await answer(self._scope, _nothing_more, self._send)
 
     # Whole
 
-    async def _give_whole(self, turn: RunningTurn, *, last: bool) -> bool:
+    async def _give_whole(self, turn: WatchedTurn, *, last: bool) -> bool:
         async for batch in turn.batches():
             for event in batch:
                 self._notice(event)
@@ -143,7 +160,7 @@ class _Answer:
 
     # Streamed
 
-    async def _give_stream(self, turn: RunningTurn, *, last: bool) -> bool:
+    async def _give_stream(self, turn: WatchedTurn, *, last: bool) -> bool:
         self._ask.pulse.join(self)
         try:
             async for batch in turn.batches():
@@ -197,8 +214,15 @@ class _Answer:
 
     # Notes
 
+    def _kept_headers(self) -> list[tuple[bytes, bytes]]:
+        if self._kept_in is None:
+            return []
+        session_id, project_id = self._kept_in
+        headers = [(b"x-session-id", session_id.encode())]
+        return [*headers, (b"x-project-id", project_id.encode())] if project_id is not None else headers
+
     def _turn_headers(self) -> list[tuple[bytes, bytes]]:
-        headers = []
+        headers = self._kept_headers()
         if self._record.claude_model:
             headers.append((b"x-claude-model", self._record.claude_model.encode()))
         if self._ask.request.ignored:
@@ -217,7 +241,7 @@ async def _nothing_more() -> Message:
     return {"type": "http.disconnect"}
 
 
-def _note_result(record: RequestRecord, turn: RunningTurn) -> None:
+def _note_result(record: RequestRecord, turn: WatchedTurn) -> None:
     result = turn.result
     record.add_usage(result.usage)
     if result.ended is not None:

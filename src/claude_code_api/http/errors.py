@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Final
 
 import orjson
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from claude_code_api.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from claude_code_api.dialects.dialect import Dialect
 from claude_code_api.dialects.openai_chat import OPENAI_CHAT
+from claude_code_api.dialects.openai_completions import OPENAI_COMPLETIONS
+from claude_code_api.flow.ledger import store_refusal
+from claude_code_api.flow.ports import StoreError
+from claude_code_api.http.methods import allowed_methods
 from claude_code_api.http.record import CLIENT_LEFT, record_of
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 
 # Which dialect answers on which path. A new dialect is one line here.
-DIALECTS: Final[dict[str, Dialect]] = {"/v1/chat/completions": OPENAI_CHAT}
+DIALECTS: Final[dict[str, Dialect]] = {
+    "/v1/chat/completions": OPENAI_CHAT,
+    "/v1/completions": OPENAI_COMPLETIONS,
+    "/v1/messages": ANTHROPIC_MESSAGES,
+}
 
 _BY_STATUS: Final = {
     404: (ErrorKind.NOT_FOUND, "There is nothing at this path; `GET /` lists what there is."),
@@ -24,16 +36,26 @@ _BY_STATUS: Final = {
 _INTERNAL: Final = "The gateway failed; the log line with this answer's x-request-id says why."
 
 
-def dialect_of(path: str) -> Dialect:
-    """Choose the dialect in which a path speaks, also of its errors."""
-    return DIALECTS.get(path.rstrip("/"), OPENAI_CHAT)
+def dialect_of(scope: Scope) -> Dialect:
+    """Choose the dialect in which a path, and whatever is below it, speaks, also of its errors.
+
+    On paths that belong to none, Anthropic's clients are known by the header that they always send.
+    """
+    path = scope["path"]
+    owner = next((dialect for own, dialect in DIALECTS.items() if path == own or path.startswith(own + "/")), None)
+    return owner or (ANTHROPIC_MESSAGES if from_anthropics_client(scope) else OPENAI_CHAT)
+
+
+def from_anthropics_client(scope: Scope) -> bool:
+    """Whether the request was sent by a client of Anthropic's API."""
+    return "anthropic-version" in Headers(scope=scope)
 
 
 def error_answer(scope: Scope, error: TurnError) -> Response:
     """Answer with an error, and note it in the request's record."""
     record = record_of(scope)
     record.error_kind, record.error_detail = error.kind.value, error.detail or None
-    answer = dialect_of(scope["path"]).render_error(error)
+    answer = dialect_of(scope).render_error(replace(error, request_id=record.request_id))
     headers = dict(answer.headers)
     if error.kind is ErrorKind.REQUEST_TIMEOUT:
         # What still comes of the body would be read without a limit of time.
@@ -50,12 +72,22 @@ async def on_refusal(request: Request, refusal: Exception) -> Response:
     return error_answer(request.scope, refusal.error)
 
 
+async def on_store_error(request: Request, problem: Exception) -> Response:
+    """Answer for a database that does not."""
+    if not isinstance(problem, StoreError):  # pragma: no cover - registered for this class alone
+        raise problem
+    return error_answer(request.scope, store_refusal(problem).error)
+
+
 async def on_status(request: Request, problem: Exception) -> Response:
     """Answer what the router itself refuses."""
     status = getattr(problem, "status_code", 500)
     kind, message = _BY_STATUS.get(status, (ErrorKind.INVALID_REQUEST, "The request cannot be served."))
     answer = error_answer(request.scope, TurnError(kind, message, source="client"))
     answer.headers.update(getattr(problem, "headers", None) or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The router knows of the first route alone that has the path.
+        answer.headers["allow"] = ", ".join(allowed_methods(request.app, request.scope))
     return answer
 
 

@@ -163,7 +163,8 @@ def _type_refusal(scope: Scope, headers: Headers) -> TurnError | None:
     if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
         return None
     given = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given == "application/json":
+    no_body = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+    if given == "application/json" or (not given and no_body):
         return None
     message = "Send the body as JSON, with the header `Content-Type: application/json`."
     return TurnError(ErrorKind.WRONG_MEDIA_TYPE, message, f"content type {given!r}"[:200], source="client")

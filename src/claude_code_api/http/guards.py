@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from claude_code_api.flow.access import Access, Caller
 from claude_code_api.http.record import record_of
@@ -16,11 +17,16 @@ from claude_code_api.http.record import record_of
 
 async def caller(request: Request) -> Caller:
     """Say who is asking, or refuse."""
-    access: Access = request.app.state.access
+    return caller_of(request)
+
+
+def caller_of(connection: HTTPConnection, key: str | None = None) -> Caller:
+    """Say who is asking over a connection. A WebSocket may have said its `key` in another way than by a header."""
+    access: Access = connection.app.state.access
     found = access.caller(
-        bearer=_bearer(request.headers.get("authorization")), api_key=request.headers.get("x-api-key")
+        bearer=key or _bearer(connection.headers.get("authorization")), api_key=connection.headers.get("x-api-key")
     )
-    record_of(request.scope).key_name = found.name
+    record_of(connection.scope).key_name = found.name
     return found
 
 

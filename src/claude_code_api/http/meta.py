@@ -9,7 +9,8 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from claude_code_api import __version__
-from claude_code_api.flow.ports import Engine, EngineOffer
+from claude_code_api.flow.ledger import store_refusal
+from claude_code_api.flow.ports import Engine, EngineOffer, Store, StoreError
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.http.docs_page import docs_page
 from claude_code_api.http.guards import GuardedCaller
@@ -25,6 +26,7 @@ class Health:
 
     engine: Engine
     runner: TurnRunner
+    store: Store
 
     async def offer(self) -> tuple[EngineOffer | None, str | None]:
         """Ask the engine; its offer, or what is wrong."""
@@ -33,18 +35,30 @@ class Health:
         except TurnRefusedError as refusal:
             return None, refusal.error.message
 
+    async def _database(self) -> str:
+        """Say which kind it is, or what is wrong with it."""
+        try:
+            await self.store.check()
+        except StoreError as error:
+            return store_refusal(error).error.message
+        return self.store.name
+
     async def report(self) -> dict[str, Any]:
         """Describe everything, for somebody with a key."""
         offer, problem = await self.offer()
         credentials = self.engine.credentials
         if problem is None and credentials is None:
             problem = "No credentials for the model: set ANTHROPIC_API_KEY, or log in with `claude`."
+        database = await self._database()
+        if problem is None and database != self.store.name:
+            problem = database
         status = "draining" if self.runner.draining else "degraded" if problem else "ok"
         return {
             "status": status,
             "version": __version__,
             "claude_version": offer.version if offer else None,
             "credentials": credentials,
+            "database": database,
             "active_sessions": self.runner.admission.running,
             "waiting_requests": self.runner.admission.waiting,
             "problem": problem,

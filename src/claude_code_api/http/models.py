@@ -1,14 +1,22 @@
-"""GET /v1/models: which models there are, in OpenAI's shape with what more is known beside it."""
+"""GET /v1/models: which models there are, in OpenAI's shape with what more is known beside it, or in Anthropic's."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
+from claude_code_api.dialects.fields import shown
 from claude_code_api.flow.catalogue import Catalogue, Model
+from claude_code_api.http.errors import from_anthropics_client
 from claude_code_api.http.guards import GuardedCaller
-from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
+
+# Anthropic's own.
+_DEFAULT_PAGE: Final = 20
+_LARGEST_PAGE: Final = 1000
 
 
 def model_routes(catalogue: Catalogue) -> APIRouter:
@@ -16,9 +24,12 @@ def model_routes(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(prefix="/v1/models", tags=["models"])
 
     @router.get("")
-    async def list_models(_: GuardedCaller) -> dict[str, Any]:
-        """List every model that a request may name."""
-        return {"object": "list", "data": [_entry(model) for model in await catalogue.models()]}
+    async def list_models(request: Request, _: GuardedCaller) -> dict[str, Any]:
+        """List every model that a request may name; in pages where `anthropic-version` is sent."""
+        models = await catalogue.models()
+        if from_anthropics_client(request.scope):
+            return _anthropic_page(models, request)
+        return {"object": "list", "data": [_entry(model) for model in models]}
 
     @router.get("/capabilities")
     async def list_capabilities(_: GuardedCaller) -> dict[str, Any]:
@@ -26,12 +37,14 @@ def model_routes(catalogue: Catalogue) -> APIRouter:
         return {"object": "list", "data": [_capabilities(model) for model in await catalogue.models()]}
 
     @router.get("/{model_id:path}")
-    async def get_model(model_id: str, _: GuardedCaller) -> dict[str, Any]:
+    async def get_model(model_id: str, request: Request, _: GuardedCaller) -> dict[str, Any]:
         """Describe one model, found by its id or by an alias."""
         model = await catalogue.find(model_id)
         if model is None:
             message = f"The model {model_id!r} does not exist; GET /v1/models lists the ones that do."
             raise TurnRefusedError(TurnError(ErrorKind.MODEL_NOT_FOUND, message, source="client", param="model"))
+        if from_anthropics_client(request.scope):
+            return _anthropic_entry(model)
         return {**_entry(model), "id": model_id, "claude_model": model.id}
 
     return router
@@ -61,3 +74,56 @@ def _capabilities(model: Model) -> dict[str, Any]:
             "effort_levels": list(model.effort_levels),
         },
     }
+
+
+# Anthropic's shape
+
+
+def _anthropic_entry(model: Model) -> dict[str, Any]:
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": model.name,
+        "created_at": datetime.fromtimestamp(model.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
+        "max_input_tokens": model.context_tokens,
+        "max_tokens": model.max_output_tokens,
+    }
+
+
+def _anthropic_page(models: Sequence[Model], request: Request) -> dict[str, Any]:
+    limit = _limit(request.query_params.get("limit"))
+    before, after = request.query_params.get("before_id"), request.query_params.get("after_id")
+    if before and after:
+        raise invalid("Send `before_id` or `after_id`, not both.", param="before_id")
+    if before:
+        candidates = models[: _place(models, before, "before_id")]
+        page = candidates[-limit:]
+    else:
+        candidates = models[_place(models, after, "after_id") + 1 :] if after else models
+        page = candidates[:limit]
+    return {
+        "data": [_anthropic_entry(model) for model in page],
+        "has_more": len(candidates) > len(page),
+        "first_id": page[0].id if page else None,
+        "last_id": page[-1].id if page else None,
+    }
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return _DEFAULT_PAGE
+    # More digits than the limit has are not worth converting.
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST_PAGE))):
+        raise invalid(f"`limit` must be a number from 1 to {_LARGEST_PAGE}.", param="limit")
+    limit = int(text)
+    if not 1 <= limit <= _LARGEST_PAGE:
+        raise invalid(f"`limit` must be a number from 1 to {_LARGEST_PAGE}.", param="limit")
+    return limit
+
+
+def _place(models: Sequence[Model], id_: str, field: str) -> int:
+    for index, model in enumerate(models):
+        if model.id == id_:
+            return index
+    raise invalid(f'`{field}` names no model of the list: "{shown(id_)}".', param=field)

@@ -31,6 +31,7 @@ class RequestRecord:
     model: str | None = None
     claude_model: str | None = None
     turn_id: str | None = None
+    session_id: str | None = None
     outcome: str | None = None
     error_kind: str | None = None
     error_detail: str | None = None

@@ -35,6 +35,9 @@ class RequestLog:
         request_id = given if _CLIENT_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         record = RequestRecord(request_id, scope.get("method", "WEBSOCKET"), scope["path"])
         attach(scope, record)
+        # Whoever reads the headers further in finds the id that the answer will have.
+        others = [(name, value) for name, value in scope["headers"] if name != b"x-request-id"]
+        scope = {**scope, "headers": [*others, (b"x-request-id", request_id.encode())]}
         began_s = self._clock.monotonic_s()
 
         async def send_with_id(message: Message) -> None:
@@ -42,6 +45,8 @@ class RequestLog:
                 record.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
+                # The same under the name that Anthropic's clients know.
+                headers["request-id"] = request_id
                 headers["x-content-type-options"] = "nosniff"
             await send(message)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -10,13 +15,18 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from claude_code_api.dialects.dialect import Dialect
+from claude_code_api.flow.access import Caller
+from claude_code_api.flow.detached import Detached, WatchedTurn
 from claude_code_api.flow.ports import Clock
+from claude_code_api.flow.records import IdempotencyKey
 from claude_code_api.flow.run_turn import TurnRunner
-from claude_code_api.http.answers import TurnAnswer
+from claude_code_api.http.answers import Begin, TurnAnswer
 from claude_code_api.http.errors import DIALECTS
 from claude_code_api.http.guards import GuardedCaller
 from claude_code_api.http.json_body import decode_object
 from claude_code_api.http.pulse import Pulse
+from claude_code_api.turn.errors import invalid
+from claude_code_api.turn.request import TurnRequest
 
 # Bodies are read by the dialects, so that an error names the field in the dialect's own way; what `/docs` shows of
 # them is written here.
@@ -28,7 +38,11 @@ _BODY: Final[dict[str, Any]] = {
 }
 
 
-class _TurnResponse(Response):
+_IDEMPOTENCY: Final = "idempotency-key"
+_IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,255}")
+
+
+class TurnResponse(Response):
     """A `TurnAnswer`, in the class that the framework takes for a response."""
 
     def __init__(self, answer: TurnAnswer) -> None:
@@ -40,15 +54,52 @@ class _TurnResponse(Response):
         await self._answer(scope, receive, send)
 
 
-def turn_routes(runner: TurnRunner, pulse: Pulse, clock: Clock) -> APIRouter:
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What runs a request's turns."""
+
+    runner: TurnRunner
+    detached: Detached
+    pulse: Pulse
+    clock: Clock
+
+    def begin(self, caller: Caller, dialect: str, key: IdempotencyKey | None) -> Begin:
+        """Say how the turns of one request begin. Those of a request with a key run once, however often it comes."""
+
+        @asynccontextmanager
+        async def one(part: TurnRequest, number: int, beside: WatchedTurn | None) -> AsyncIterator[WatchedTurn]:
+            first = beside.entry if beside is not None else None
+            if key is None:
+                async with self.runner.run(part, caller, dialect, beside=first) as turn:
+                    yield turn
+                return
+            own = key if number == 1 else replace(key, key=f"{key.key}#{number}")
+            async with self.detached.once(part, caller, dialect, own, first) as watched:
+                yield watched
+
+        return one
+
+
+def _idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
+    key = request.headers.get(_IDEMPOTENCY)
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        message = "An Idempotency-Key has 1 to 255 visible characters."
+        raise invalid(message, param=_IDEMPOTENCY)
+    return IdempotencyKey(f"{request.url.path} {key}", hashlib.sha256(body).digest())
+
+
+def turn_routes(turns: Turns) -> APIRouter:
     """Make a route for every dialect."""
     router = APIRouter(tags=["turns"])
 
     def add(path: str, dialect: Dialect) -> None:
         async def answer_turn(request: Request, caller: GuardedCaller) -> Response:
-            body = decode_object(await request.body())
-            turn = dialect.parse(body, dict(request.headers))
-            return _TurnResponse(TurnAnswer(dialect, turn, lambda: runner.run(turn, caller), pulse, clock))
+            body = await request.body()
+            turn = dialect.parse(decode_object(body), dict(request.headers))
+            begin = turns.begin(caller, dialect.name, _idempotency_key(request, body))
+            return TurnResponse(TurnAnswer(dialect, turn, begin, turns.pulse, turns.clock))
 
         router.post(path, name=dialect.name, openapi_extra=_BODY, response_class=Response)(answer_turn)
 

@@ -20,3 +20,9 @@ class StorageOptions:
     """The settings of storage."""
 
     data_dir: Annotated[Path, "Directory of everything that has to be kept."] = field(default_factory=default_data_dir)
+    database_url: Annotated[
+        str,
+        "Where conversations are kept: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`; "
+        "by default the file `gateway.db` in the data directory.",
+        "secret",
+    ] = field(default="", repr=False)

@@ -30,6 +30,7 @@ class ErrorKind(Enum):
     WRONG_MEDIA_TYPE = "wrong_media_type"
     REQUEST_TIMEOUT = "request_timeout"
     MISDIRECTED = "misdirected"
+    NOT_SERVED = "not_served"
     CONTEXT_TOO_LONG = "context_too_long"
     # The gateway cannot take it, now.
     RATE_LIMITED = "rate_limited"
@@ -37,6 +38,8 @@ class ErrorKind(Enum):
     SHUTTING_DOWN = "shutting_down"
     NO_CREDENTIALS = "no_credentials"
     ENGINE_UNAVAILABLE = "engine_unavailable"
+    STORE_UNAVAILABLE = "store_unavailable"
+    STORE_FULL = "store_full"
     # The model's side refused or broke.
     UPSTREAM_INVALID = "upstream_invalid"
     UPSTREAM_AUTH = "upstream_auth"
@@ -60,6 +63,8 @@ class TurnError:
     source: Source = "gateway"
     retry_after_s: float | None = None
     param: str | None = None
+    # Of the request that failed, once it has come to the border where it is told.
+    request_id: str | None = None
 
 
 class TurnRefusedError(Exception):

@@ -20,6 +20,8 @@ class PartKind(Enum):
 
     TEXT = "text"
     THINKING = "thinking"
+    # Thoughts that only the model can read: its data is the part's text.
+    REDACTED = "redacted_thinking"
     TOOL = "tool"
 
 

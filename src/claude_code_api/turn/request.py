@@ -6,8 +6,8 @@ type of their own; every other kind travels as an `OpaqueBlock` and is never loo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
@@ -72,12 +72,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ClientTool:
-    """A function of the client's, under the client's own name and with its own schema."""
+    """A function of the client's, under the client's own name and with its own schema.
+
+    No schema: one of the kinds that the model's API defines itself. `extra` holds the fields beside these, in the form
+    in which the model gets them.
+    """
 
     name: str
     description: str | None
-    schema: JsonObject
+    schema: JsonObject | None
     strict: bool | None = None
+    extra: JsonObject = field(default_factory=dict)
 
 
 class ToolChoiceKind(Enum):
@@ -165,6 +170,29 @@ class TurnRequest:
     legacy_calls: bool = False
     # Each is a turn of its own.
     answers: int = 1
+    # The answer begins with the words of the prompt.
+    echo: bool = False
+    # Where several conversations are asked about at once: one for each, and `answers` are those of all of them.
+    variants: tuple[tuple[Message, ...], ...] = ()
+    # Further fields, in the form in which the model's API takes them; they win over what is said in our words.
+    as_is: JsonObject = field(default_factory=dict)
+    # The id of the HTTP request that it came with.
+    request_id: str | None = None
     # Where the request names data by a URL instead of holding it.
     remote_parts: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+
+
+def each_turn(request: TurnRequest) -> Iterator[TurnRequest]:
+    """Yield the request of each of the turns that it asks for, in the order of its answers."""
+    conversations = request.variants or (request.messages,)
+    for messages in conversations:
+        for _ in range(request.answers // len(conversations)):
+            yield replace(request, messages=messages)
+
+
+def is_thought(block: Block) -> bool:
+    """Whether a block is the model's own reasoning, readable or not."""
+    return isinstance(block, ThinkingBlock) or (
+        isinstance(block, OpaqueBlock) and block.body.get("type") in ("thinking", "redacted_thinking")
+    )

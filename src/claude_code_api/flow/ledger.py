@@ -1,0 +1,334 @@
+"""What is written of a turn, and when: T0 before it begins, T3 while it runs, T4 before its end is told.
+
+Nothing is answered before the question is kept, and no end is told before the answer is. A turn that has been taken
+ends in exactly one state, whatever happens to it: the context of its entry sees to that, and `recover`, after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+
+from claude_code_api.flow.conversation import Continuation, heard
+from claude_code_api.flow.event_text import event_of
+from claude_code_api.flow.journal import Journal
+from claude_code_api.flow.options import FlowOptions
+from claude_code_api.flow.places import Ask, Place, Places
+from claude_code_api.flow.ports import Clock, StaleError, Store, StoreError
+from claude_code_api.flow.records import (
+    Acceptance,
+    StoredMessage,
+    Turn,
+    TurnEnd,
+    TurnState,
+)
+from claude_code_api.flow.writers import busy
+from claude_code_api.turn.answer import answer_of, can_be_gone_on_from
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.events import Failed, TurnEvent
+from claude_code_api.turn.request import Message, TurnRequest
+from claude_code_api.turn.result import TurnResult, fold
+
+_log = structlog.get_logger("claude_code_api.flow")
+
+# Somebody else, on another machine, went on with the session in between: look again, but not for ever.
+TRIES: Final = 3
+STORE_RETRY_AFTER_S: Final = 5.0
+# Ends that could not be written, kept in memory until they can be.
+MAX_UNWRITTEN: Final = 1000
+_ENDED_FROM_OUTSIDE: Final = frozenset({ErrorKind.INTERRUPTED, ErrorKind.SHUTTING_DOWN})
+
+
+class Entry:
+    """One turn in the ledger."""
+
+    def __init__(self, ledger: Ledger, ask: Ask, turn: Turn, place: Place) -> None:
+        """Keep the entry of a turn that has been taken."""
+        self._ledger, self._ask = ledger, ask
+        self._turn, self._place = turn, place
+        self.request = replace(
+            ask.request,
+            messages=place.continuation.history.messages,
+            system=ask.request.system or place.session.system,
+        )
+        self.head_digest: bytes | None = None
+        self._closed = False
+        self.keep_events = False
+
+    @property
+    def turn_id(self) -> str:
+        """The turn's id."""
+        return self._turn.id
+
+    @property
+    def session_id(self) -> str:
+        """The session that it belongs to."""
+        return self._place.session.id
+
+    @property
+    def project_id(self) -> str | None:
+        """The project that it belongs to."""
+        return self._turn.project_id
+
+    @property
+    def turn_number(self) -> int:
+        """Which turn of its session it is: it grows with every one."""
+        return self._turn.fence
+
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self._turn.owner
+
+    @property
+    def created_s(self) -> float:
+        """When it was taken."""
+        return self._turn.created_s
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in its session."""
+        return self._place
+
+    def add(self, events: Sequence[TurnEvent]) -> None:
+        """Note what the turn has said."""
+        self._ledger.journal.add(self._turn.id, events)
+
+    async def close(self, result: TurnResult, *, left: bool = False, first_token_ms: float | None = None) -> None:
+        """Write the end, once. `left`: nobody waited for it. Raises `StoreError` or `StaleError` where it cannot be."""
+        if self._closed:
+            return
+        self._closed = True
+        await to_its_end(self._close(replace(self._end(result, left=left), first_token_ms=first_token_ms)))
+
+    async def _close(self, final: TurnEnd) -> None:
+        if self.keep_events:
+            await self._ledger.journal.write()
+        self._ledger.journal.forget(self._turn.id)
+        try:
+            await self._ledger.store.finish(final)
+        except StoreError:
+            self._ledger.write_later(final)
+            raise
+        self.head_digest = final.head_digest
+
+    def _end(self, result: TurnResult, *, left: bool) -> TurnEnd:
+        state = _state(result, left=left)
+        message = answer_of(result)
+        answer = self._answer(message, truncated=state is not TurnState.COMPLETED) if message is not None else None
+        whole = state is TurnState.COMPLETED
+        return TurnEnd(
+            turn_id=self._turn.id,
+            session_id=self._turn.session_id,
+            fence=self._turn.fence,
+            state=state,
+            ended_s=self._ledger.clock.now_s(),
+            model=result.started.model if result.started is not None else self._turn.model,
+            answer=answer,
+            usage=result.usage,
+            ended=result.ended,
+            error=result.error,
+            head_digest=self._head(message) if whole else self._head_beside(),
+            keep_events=self.keep_events,
+        )
+
+    def _head(self, answer: Message | None) -> bytes | None:
+        if self._ask.beside is not None:
+            return self._head_beside()
+        history = self._place.continuation.history
+        return (history + heard([answer]) if answer is not None else history).digest()
+
+    def _head_beside(self) -> bytes | None:
+        return self._ask.beside.head_digest if self._ask.beside is not None else None
+
+    def _answer(self, message: Message, *, truncated: bool) -> StoredMessage:
+        return StoredMessage(
+            id=str(uuid.uuid4()),
+            session_id=self._turn.session_id,
+            number=self._place.session.message_count + len(self._place.continuation.new) + 1,
+            turn_id=self._turn.id,
+            message=message,
+            created_s=self._ledger.clock.now_s(),
+            truncated=truncated,
+            in_history=self._ask.beside is None and can_be_gone_on_from(message, truncated=truncated),
+        )
+
+
+class Ledger:
+    """Writes turns down. One for the whole gateway."""
+
+    def __init__(self, store: Store, options: FlowOptions, clock: Clock) -> None:
+        """Take the store. Every start of the gateway has an id of its own."""
+        self.store, self.clock = store, clock
+        self.boot_id = uuid.uuid4().hex
+        self.journal = Journal(store, every_s=options.journal_s)
+        self._places = Places(store, options, clock)
+        self._unwritten: dict[str, TurnEnd] = {}
+
+    @asynccontextmanager
+    async def entry(self, ask: Ask) -> AsyncIterator[Entry]:
+        """Take a turn: when the context opens, the question is kept; when it closes, the turn has ended."""
+        async with AsyncExitStack() as stack:
+            try:
+                entry = await self._take(ask, stack)
+            except StoreError as error:
+                raise store_refusal(error) from error
+            try:
+                yield entry
+            except TurnRefusedError as refusal:
+                await self.close_quietly(entry, TurnResult(error=refusal.error), left=False)
+                raise
+            finally:
+                # A turn that ran to its end has been closed before its end was told.
+                await self.close_quietly(entry, TurnResult(), left=True)
+
+    async def close_quietly(self, entry: Entry, result: TurnResult, *, left: bool) -> None:
+        """Write the end of a turn of which nobody waits for the end."""
+        try:
+            await entry.close(result, left=left)
+        except (StoreError, StaleError) as error:
+            _log.error("turn_end_not_written", turn_id=entry.turn_id, reason=str(error))
+
+    async def _take(self, ask: Ask, stack: AsyncExitStack) -> Entry:
+        for _ in range(TRIES):
+            async with AsyncExitStack() as attempt:
+                place = await self._places.find(ask, attempt)
+                turn = self._turn(ask, place)
+                entry = Entry(self, ask, turn, place)
+                try:
+                    await to_its_end(self.store.accept(self._acceptance(ask, turn, place)))
+                except StaleError:
+                    continue
+                except asyncio.CancelledError:
+                    # It may have been taken all the same.
+                    await self.close_quietly(entry, TurnResult(), left=True)
+                    raise
+                stack.push_async_callback(attempt.pop_all().aclose)
+                return entry
+        raise busy("another gateway goes on with the session")
+
+    # T0
+
+    def _turn(self, ask: Ask, place: Place) -> Turn:
+        return Turn(
+            id=uuid.uuid4().hex,
+            session_id=place.session.id,
+            owner=ask.owner,
+            project_id=ask.request.project_id or place.session.project_id,
+            dialect=ask.dialect,
+            requested_model=ask.request.model,
+            model=ask.model,
+            state=TurnState.ACCEPTED,
+            boot_id=self.boot_id,
+            fence=place.session.fence + 1,
+            created_s=self.clock.now_s(),
+        )
+
+    def _acceptance(self, ask: Ask, turn: Turn, place: Place) -> Acceptance:
+        new = place.continuation.new
+        first = place.session.message_count + 1
+        return Acceptance(
+            turn=turn,
+            messages=tuple(
+                StoredMessage(str(uuid.uuid4()), turn.session_id, first + n, turn.id, message, turn.created_s)
+                for n, message in enumerate(new)
+            ),
+            new_session=place.session if place.new else None,
+            superseded=place.continuation.superseded,
+            open_digest=place.continuation.history.digest(),
+            model=ask.request.model,
+            system=ask.request.system or place.session.system,
+            project_id=turn.project_id,
+            idempotency=ask.idempotency,
+        )
+
+    # Ends that were not written when they should have been
+
+    def write_later(self, final: TurnEnd) -> None:
+        """Keep an end until the store takes it. The client was told of a failure, so that is what is kept."""
+        if len(self._unwritten) < MAX_UNWRITTEN:
+            error = TurnError(ErrorKind.STORE_UNAVAILABLE, _NOT_KEPT)
+            answer = replace(final.answer, truncated=True, in_history=False) if final.answer is not None else None
+            failed = replace(final, state=TurnState.FAILED, ended=None, error=final.error or error, answer=answer)
+            self._unwritten[final.turn_id] = replace(failed, head_digest=None)
+
+    async def write_rest(self) -> None:
+        """Try again to write what could not be written."""
+        for turn_id, final in tuple(self._unwritten.items()):
+            try:
+                await self.store.finish(final)
+            except StaleError:
+                _log.warning("turn_end_too_late", turn_id=turn_id)
+            except StoreError as error:
+                _log.warning("turn_end_not_written", turn_id=turn_id, reason=str(error))
+                return
+            del self._unwritten[turn_id]
+
+    async def recover(self) -> int:
+        """End the turns that no gateway runs any more, with what is known of their answers; says how many."""
+        left = await self.store.unfinished(self.boot_id)
+        for turn in left:
+            texts = await self.store.events(turn.id, turn.owner)
+            await self._end_abandoned(turn, fold([*map(event_of, texts), Failed(_cut_by_a_crash())]))
+        return len(left)
+
+    async def _end_abandoned(self, turn: Turn, result: TurnResult) -> None:
+        session = await self.store.session(turn.session_id, turn.owner)
+        if session is None:  # pragma: no cover - turns go with their session
+            return
+        place = Place(session, Continuation(heard(()), ()), new=False)
+        ask = Ask(TurnRequest(turn.requested_model, ()), turn.owner, turn.dialect, turn.model)
+        try:
+            await Entry(self, ask, turn, place).close(result)
+        except StaleError:
+            _log.warning("turn_end_too_late", turn_id=turn.id)
+
+    async def close(self) -> None:
+        """Write what still waits."""
+        await self.journal.close()
+        await self.write_rest()
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await what must not be left halfway. Somebody who wants to end the waiting has to wait for it too."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is not None:
+            _log.warning("failed_while_leaving", reason=str(task.exception()))
+        raise
+
+
+_NOT_KEPT: Final = "The answer could not be stored, so it does not count; the log says why."
+
+
+def store_refusal(error: StoreError) -> TurnRefusedError:
+    """Say that nothing can be kept now, and so nothing be taken."""
+    if error.full:
+        message = "The gateway's disk is full: nothing new can be taken until there is space."
+        return TurnRefusedError(TurnError(ErrorKind.STORE_FULL, message, str(error)))
+    message = "The gateway's database does not answer; try again in a moment."
+    return TurnRefusedError(
+        TurnError(ErrorKind.STORE_UNAVAILABLE, message, str(error), retry_after_s=STORE_RETRY_AFTER_S)
+    )
+
+
+def _state(result: TurnResult, *, left: bool) -> TurnState:
+    if result.ended is not None:
+        return TurnState.COMPLETED
+    if left:
+        return TurnState.CANCELLED
+    from_outside = result.error is not None and result.error.kind in _ENDED_FROM_OUTSIDE
+    return TurnState.INTERRUPTED if from_outside else TurnState.FAILED
+
+
+def _cut_by_a_crash() -> TurnError:
+    return TurnError(ErrorKind.INTERRUPTED, "The gateway stopped while this answer was being given.", source="engine")
