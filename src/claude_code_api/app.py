@@ -42,6 +42,7 @@ from claude_code_api.http.gate import Gate
 from claude_code_api.http.live import live_routes
 from claude_code_api.http.manners import Manners
 from claude_code_api.http.meta import Health, meta_routes
+from claude_code_api.http.metrics import RequestTally, metrics_routes
 from claude_code_api.http.models import model_routes
 from claude_code_api.http.options import HttpOptions
 from claude_code_api.http.projects import project_routes
@@ -198,6 +199,7 @@ def build(engine: Engine, store: Store, access: Access, settings: Settings) -> G
     api.state.access = access
     turns = Turns(runner, detached, Pulse(every_s=http.heartbeat_s), clock)
     sessions = Sessions(store, runner, flow, clock)
+    requests = RequestTally()
     for routes in (
         turn_routes(turns),
         token_count_routes(counter),
@@ -206,11 +208,12 @@ def build(engine: Engine, store: Store, access: Access, settings: Settings) -> G
         session_routes(sessions, clock),
         live_routes(turns, sessions),
         usage_routes(store),
+        metrics_routes(engine, runner, requests),
         meta_routes(Health(engine, runner, store)),
     ):
         api.include_router(routes)
     gate = Gate(packed(Manners(api)), options=http, without_keys=access.open)
-    app = RequestLog(Cors(gate, origins=http.allowed_origins), clock=clock)
+    app = RequestLog(Cors(gate, origins=http.allowed_origins), clock=clock, count=requests.count)
     return Gateway(app, api, runner, ledger, detached, Upkeep(ledger, store, flow, clock))
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
+from claude_code_api.standin import StandIn
 from tests.http.loopback import Running, running
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture
+def upstream() -> Iterator[StandIn]:
+    with StandIn(pace_ms=0) as standin:
+        yield standin
 
 
 @pytest.fixture

@@ -21,9 +21,14 @@ from tests.http.loopback import KEY, Running, running
 
 @asynccontextmanager
 async def whole_way(
-    directory: Path, upstream: StandIn, *, warm: bool = False, silence_s: float = 15
+    directory: Path,
+    upstream: StandIn,
+    *,
+    warm: bool = False,
+    silence_s: float = 15,
+    data_dir: Path | None = None,
 ) -> AsyncIterator[tuple[Running, openai.AsyncOpenAI]]:
-    """`warm`: turns share processes, which serve one after another."""
+    """`warm`: turns share processes, which serve one after another. `data_dir`: where a gateway has been before."""
     options = EngineOptions(anthropic_base_url=upstream.base_url, upstream_retries=0, silence_s=silence_s)
     site = Site(find_binary(options, Path("/nowhere")), Credentials(api_key="sk-ant-made-up"), directory)
     engine = ClaudeEngine(options, site)
@@ -31,7 +36,7 @@ async def whole_way(
         engine.trust(Proof({"all": True}))
     try:
         async with (
-            running(cast("ScriptedEngine", engine)) as gateway,
+            running(cast("ScriptedEngine", engine), data_dir=data_dir) as gateway,
             httpx2.AsyncClient(trust_env=False) as http,
             openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", http_client=http) as client,
         ):

@@ -20,6 +20,8 @@ import psycopg
 # The server refuses to run as root; this is nobody, on every system.
 NOBODY = 65534
 READY = "ready to accept connections"
+# It ends, and takes its directory with it, when its input does: that is, with the test run, however that ends.
+UNTIL_LEFT = 'directory=$1; shift; "$@" & read -r _; kill -INT $!; wait $!; rm -rf "$directory"'
 # What is gained by not waiting for the disk is most of the time of a test.
 FAST = [f"-c{setting}=off" for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum")]
 
@@ -50,7 +52,6 @@ class Server:
 def postgres_server() -> Server:
     """Start the server, once for each process of the test run."""
     directory = Path(tempfile.mkdtemp(prefix="pg-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     binaries = _binaries(directory)
     user = NOBODY if os.geteuid() == 0 else None
     if user is not None:
@@ -65,13 +66,14 @@ def postgres_server() -> Server:
         cwd=directory,
     )
     process = subprocess.Popen(
-        [binaries / "postgres", "-D", data, "-k", directory, "-h", "", *FAST],
+        ["sh", "-c", UNTIL_LEFT, "sh", directory, binaries / "postgres", "-D", data, "-k", directory, "-h", "", *FAST],
+        stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
         user=user,
         group=user,
-        cwd=directory,
+        cwd="/",
     )
     atexit.register(_stop, process)
     lines = process.stderr
@@ -100,5 +102,6 @@ def _binaries(directory: Path) -> Path:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
+    assert process.stdin is not None
+    process.stdin.close()
     process.wait()

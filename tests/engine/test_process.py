@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,19 @@ async def test_the_states_of_a_good_life(fake: FakeSite) -> None:
     first, second, third = fake.stdin
     assert first["request"] == {"subtype": "initialize", "hooks": None, "systemPrompt": ["be brief"]}
     assert [second["uuid"], third["uuid"]] == ["u-1", "u-2"]
+
+
+async def test_it_steps_back_behind_the_gateway(fake: FakeSite) -> None:
+    async with fake.process() as process:
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
+async def test_a_burst_that_comes_line_by_line_is_whole(fake: FakeSite) -> None:
+    texts = [frames.text(f"{number} ") for number in range(300)]
+    fake.script([*STARTED[:2], *played(*texts), *SAYS[3:]])
+    async with fake.process() as process:
+        events = await events_of(await begin(process))
+    assert said(events) == "".join(f"{number} " for number in range(300))
 
 
 async def test_a_second_turn_cannot_begin_while_one_runs(fake: FakeSite) -> None:

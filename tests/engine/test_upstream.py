@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -176,6 +177,27 @@ async def test_a_connection_that_the_other_side_has_closed_is_not_used_again() -
             await body(elsewhere)
         assert await body(one) == b"ok"
         assert other.connections == 2
+
+
+async def test_an_end_that_the_loop_has_not_seen_yet_is_seen() -> None:
+    """The other side hangs up in the very moment before the next request: nobody was asked yet, and nobody is twice."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+
+        def answer() -> socket.socket:
+            found, _ = listening.accept()
+            while b"{}" not in found.recv(4096):
+                pass
+            found.sendall(OK)
+            return found
+
+        async with upstream(f"http://127.0.0.1:{listening.getsockname()[1]}") as one:
+            first = thread.submit(answer)
+            assert await body(one) == b"ok"
+            # The loop stands still until the end is there.
+            first.result().close()
+            second = thread.submit(answer)
+            assert await body(one) == b"ok"
+            second.result().close()
 
 
 async def test_of_a_long_error_the_beginning_is_kept() -> None:

@@ -102,6 +102,7 @@ class BentEngine:
 
     make: Callable[[], AsyncIterator[Sequence[TurnEvent]]]
     credentials: str | None = "bent"
+    live: int = 0
     left: list[str] = field(default_factory=list)
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
 

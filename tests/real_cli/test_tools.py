@@ -194,13 +194,11 @@ async def test_signed_thoughts_and_failed_calls_keep_their_place_in_a_round(rig:
     )
     async with asking(rig, way) as ask:
         _, body = await ask(replace(chat(tools=functions()), messages=history))
-    # From a transcript that does not say which model thought them, the CLI takes no thoughts.
-    thoughts = [{"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"}] if way == WARM else []
     assert as_blocks(body["messages"])[1:] == [
         (
             "assistant",
             [
-                *thoughts,
+                {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"},
                 {"type": "text", "text": "I look."},
                 {"type": "tool_use", "id": "toolu_1", "name": "Read", "input": {"path": "x"}},
             ],

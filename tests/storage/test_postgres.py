@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Connection, Engine, event
 
 from claude_code_api.flow.ports import StoreError
+from claude_code_api.flow.records import TurnState
 from claude_code_api.storage import engines
 from claude_code_api.storage.address import StoreOpenError
 from claude_code_api.storage.opening import open_store
@@ -60,6 +63,53 @@ async def test_many_connections_at_once_are_found_again(options: StorageOptions,
     cut_all_connections(options)
     await asyncio.gather(*(talk.round("again", "welcome") for talk in talks))
     assert [len(await store.history(f"s{n}")) for n in range(16)] == [4] * 16
+
+
+@contextlib.contextmanager
+def cut_in_a_commit(options: StorageOptions, *, behind_it: bool) -> Iterator[None]:
+    """Have the server go away in the next commit: before it is carried out, or before it is told."""
+    cut: list[int] = []
+
+    @event.listens_for(Engine, "commit")
+    def on_commit(connection: Connection) -> None:
+        if cut:
+            return
+        cut.append(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+        if behind_it:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("BEGIN")
+        in_database(options, f"SELECT pg_terminate_backend({cut[0]})")
+
+    try:
+        yield
+    finally:
+        event.remove(Engine, "commit", on_commit)
+    assert cut
+
+
+async def test_a_commit_that_was_carried_out_but_not_told_counts(options: StorageOptions, store: SqlStore) -> None:
+    talk = Talk(store)
+    with cut_in_a_commit(options, behind_it=True):
+        await talk.ask("hello")
+    with cut_in_a_commit(options, behind_it=True):
+        await talk.hear("hi")
+    found = await store.turn(talk.turn_id, ANN)
+    assert found is not None
+    assert found.state is TurnState.COMPLETED
+    assert len(await store.history("s1")) == 2
+
+
+async def test_a_commit_that_was_not_carried_out_is_told_so(options: StorageOptions, store: SqlStore) -> None:
+    talk = Talk(store)
+    with cut_in_a_commit(options, behind_it=False), pytest.raises(StoreError, match="in the middle of a commit"):
+        await talk.ask("hello")
+    assert await store.session("s1", ANN) is None
+    await talk.ask("hello")
+    with cut_in_a_commit(options, behind_it=False), pytest.raises(StoreError, match="in the middle of a commit"):
+        await talk.hear("hi")
+    assert len(await store.history("s1")) == 1
+    await talk.hear("hi")
+    assert len(await store.history("s1")) == 2
 
 
 async def test_a_row_that_somebody_else_locks_is_not_waited_for_for_ever(

@@ -6,7 +6,6 @@ A network whose IPv6 leads nowhere must not cost a turn ten seconds, and uvloop 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -61,9 +60,12 @@ async def _attempt(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 async def _give_up(attempts: Sequence[asyncio.Task[socket.socket]]) -> None:
+    if not attempts:
+        return
     for attempt in attempts:
         attempt.cancel()
+    await asyncio.wait(attempts)
     for attempt in attempts:
-        with contextlib.suppress(asyncio.CancelledError, OSError):
-            # Two may have succeeded in the same round of the loop.
-            (await attempt).close()
+        # Two may have succeeded in the same round of the loop.
+        if not attempt.cancelled() and attempt.exception() is None:
+            attempt.result().close()

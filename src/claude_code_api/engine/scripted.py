@@ -46,6 +46,11 @@ class ScriptedEngine:
     counted: list[Plan] = field(default_factory=list)
     running: int = 0
 
+    @property
+    def live(self) -> int:
+        """How many turns are playing: each is what a process would be."""
+        return self.running
+
     async def offer(self) -> EngineOffer:
         """Say what the script's owner wants said."""
         if self.refusal is not None:

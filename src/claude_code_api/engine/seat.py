@@ -32,11 +32,11 @@ class Seating:
         """Whether the last message holds the results of calls in the history."""
         return any(isinstance(block, ToolResultBlock) for block in self.last)
 
-    def write_transcript(self, home: Home) -> Resume | None:
+    def write_transcript(self, home: Home, model: str = "") -> Resume | None:
         """Put the history where the process can resume from it."""
         if not self.history:
             return None
-        lines = transcript_lines(self.history, self.entry_uuids, str(uuid.uuid4()))
+        lines = transcript_lines(self.history, self.entry_uuids, str(uuid.uuid4()), model)
         home.transcript.write_bytes(lines)
         # Only with the entry named does the CLI go on from open tool calls, instead of closing them by itself.
         return Resume(home.transcript, self.entry_uuids[-1] if self.answers_tools else None)

@@ -51,7 +51,7 @@ class Starter:
         home = self._next_home()
         door = None
         try:
-            resume = await _furnished(home, seating)
+            resume = await _furnished(home, seating, model)
             if self._relay is not None and home.door is not None:
                 door = await self._relay.open(home.door)
             process = await self._spawn(chat_launch(self._options, self._site, home, model, resume))
@@ -107,9 +107,9 @@ class Starter:
             await self._relay.close()
 
 
-async def _furnished(home: Home, seating: Seating | None) -> Resume | None:
+async def _furnished(home: Home, seating: Seating | None, model: str) -> Resume | None:
     """Furnish a home in a thread. Cancelled, it still waits: nothing may appear in a home that is being removed."""
-    furnishing = asyncio.ensure_future(asyncio.to_thread(_furnish, home, seating))
+    furnishing = asyncio.ensure_future(asyncio.to_thread(_furnish, home, seating, model))
     try:
         return await asyncio.shield(furnishing)
     except asyncio.CancelledError:
@@ -117,9 +117,9 @@ async def _furnished(home: Home, seating: Seating | None) -> Resume | None:
         raise
 
 
-def _furnish(home: Home, seating: Seating | None) -> Resume | None:
+def _furnish(home: Home, seating: Seating | None, model: str) -> Resume | None:
     home.make()
-    return seating.write_transcript(home) if seating is not None else None
+    return seating.write_transcript(home, model) if seating is not None else None
 
 
 def unavailable(detail: str) -> TurnRefusedError:

@@ -28,8 +28,13 @@ def is_blank(text: str) -> bool:
     return not text.strip(_BLANK)
 
 
-def transcript_lines(messages: Sequence[Message], uuids: Sequence[str], session_id: str) -> bytes:
-    """Write a conversation as a transcript that the CLI can resume from; `uuids` name its entries, in order."""
+def transcript_lines(
+    messages: Sequence[Message], uuids: Sequence[str], session_id: str, model: str = ""
+) -> bytes:
+    """Write a conversation as a transcript that the CLI can resume from; `uuids` name its entries, in order.
+
+    `model` is the one that is to go on: thoughts of which it is not said that they are its own are left out.
+    """
     lines = []
     parent: str | None = None
     for message, uuid in zip(messages, uuids, strict=True):
@@ -39,8 +44,12 @@ def transcript_lines(messages: Sequence[Message], uuids: Sequence[str], session_
             "parentUuid": parent,
             "sessionId": session_id,
             "timestamp": _TIMESTAMP,
-            "message": {"role": message.role, "content": blocks_json(message.blocks)},
+            "message": {"role": message.role, "content": blocks_json(message.blocks), **_signed(message, model)},
         }
         lines.append(orjson.dumps(entry) + b"\n")
         parent = uuid
     return b"".join(lines)
+
+
+def _signed(message: Message, model: str) -> dict[str, str]:
+    return {"model": model} if model and message.role == "assistant" else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import select
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias, cast
 
@@ -22,8 +23,8 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 Take: TypeAlias = Callable[[bytes], None]
 
 CONNECT_S: Final = 10.0
-# Below the 60 s after which common servers hang up: a request must not meet a connection that is just being closed.
-KEPT_S: Final = 20.0
+# Below the 5 s after which common servers hang up: a request must not meet a connection that is just being closed.
+KEPT_S: Final = 4.0
 # How much of an error's body is read. They are a few hundred bytes.
 ERROR_BYTES: Final = 1024 * 1024
 _FINAL: Final = 200
@@ -142,6 +143,14 @@ class Connection(asyncio.Protocol):
         """End the connection, unless its exchange is over: the answer that is on it belongs to nobody else."""
         if not self._complete or self._take is None:
             self.close()
+
+    def is_silent(self) -> bool:
+        """Whether nothing has come since the last answer, also nothing that this loop has not looked at yet."""
+        if self._transport is None:
+            return False
+        poller = select.poll()
+        poller.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poller.poll(0)
 
     def close(self) -> None:
         """Hang up at once."""
@@ -273,11 +282,13 @@ class Upstream:
 
     def _kept_one(self) -> Connection | None:
         due_s = asyncio.get_running_loop().time() - KEPT_S
-        for old in [one for one in self._kept if one.free_since_s < due_s or not one.open]:
-            self._kept.remove(old)
-            old.close()
-        # The one that was used last is the least likely to be closed by the other side.
-        return self._kept.pop() if self._kept else None
+        while self._kept:
+            # The one that was used last is the least likely to be closed by the other side.
+            one = self._kept.pop()
+            if one.open and one.free_since_s >= due_s and one.is_silent():
+                return one
+            one.close()
+        return None
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -300,6 +311,10 @@ class Upstream:
         return connection
 
     def _keep(self, connection: Connection) -> None:
+        # Those that were used at a busier time grow old at the bottom of the pile.
+        due_s = asyncio.get_running_loop().time() - KEPT_S
+        while self._kept and (self._kept[0].free_since_s < due_s or not self._kept[0].open):
+            self._kept.pop(0).close()
         connection.free_since_s = asyncio.get_running_loop().time()
         self._kept.append(connection)
 

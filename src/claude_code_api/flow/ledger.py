@@ -58,6 +58,8 @@ class Entry:
             system=ask.request.system or place.session.system,
         )
         self.head_digest: bytes | None = None
+        # What it holds: nobody else writes to its session.
+        self.held = AsyncExitStack()
         self._closed = False
         self.keep_events = False
 
@@ -80,6 +82,11 @@ class Entry:
     def turn_number(self) -> int:
         """Which turn of its session it is: it grows with every one."""
         return self._turn.fence
+
+    @property
+    def dialect(self) -> str:
+        """How it was asked for."""
+        return self._turn.dialect
 
     @property
     def owner(self) -> str:
@@ -107,19 +114,22 @@ class Entry:
         self._closed = True
         await to_its_end(self._close(replace(self._end(result, left=left), first_token_ms=first_token_ms)))
 
-    async def _close(self, final: TurnEnd) -> None:
-        if self.keep_events:
-            await self._ledger.journal.write()
-        self._ledger.journal.forget(self._turn.id)
+    async def _close(self, end: TurnEnd) -> None:
         try:
-            await self._ledger.store.finish(final)
+            if self.keep_events:
+                await self._ledger.journal.write()
+            self._ledger.journal.forget(self._turn.id)
+            await self._ledger.store.finish(end)
+            self.head_digest = end.head_digest
         except StoreError:
-            self._ledger.write_later(final)
+            self._ledger.write_later(end)
             raise
-        self.head_digest = final.head_digest
+        finally:
+            # The session is free: a client that has been told the end asks again before the process is ready again.
+            await self.held.aclose()
 
     def _end(self, result: TurnResult, *, left: bool) -> TurnEnd:
-        state = _state(result, left=left)
+        state = state_of(result, left=left)
         message = answer_of(result)
         answer = self._answer(message, truncated=state is not TurnState.COMPLETED) if message is not None else None
         whole = state is TurnState.COMPLETED
@@ -174,19 +184,18 @@ class Ledger:
     @asynccontextmanager
     async def entry(self, ask: Ask) -> AsyncIterator[Entry]:
         """Take a turn: when the context opens, the question is kept; when it closes, the turn has ended."""
-        async with AsyncExitStack() as stack:
-            try:
-                entry = await self._take(ask, stack)
-            except StoreError as error:
-                raise store_refusal(error) from error
-            try:
-                yield entry
-            except TurnRefusedError as refusal:
-                await self.close_quietly(entry, TurnResult(error=refusal.error), left=False)
-                raise
-            finally:
-                # A turn that ran to its end has been closed before its end was told.
-                await self.close_quietly(entry, TurnResult(), left=True)
+        try:
+            entry = await self._take(ask)
+        except StoreError as error:
+            raise store_refusal(error) from error
+        try:
+            yield entry
+        except TurnRefusedError as refusal:
+            await self.close_quietly(entry, TurnResult(error=refusal.error), left=False)
+            raise
+        finally:
+            # A turn that ran to its end has been closed before its end was told.
+            await self.close_quietly(entry, TurnResult(), left=True)
 
     async def close_quietly(self, entry: Entry, result: TurnResult, *, left: bool) -> None:
         """Write the end of a turn of which nobody waits for the end."""
@@ -195,7 +204,7 @@ class Ledger:
         except (StoreError, StaleError) as error:
             _log.error("turn_end_not_written", turn_id=entry.turn_id, reason=str(error))
 
-    async def _take(self, ask: Ask, stack: AsyncExitStack) -> Entry:
+    async def _take(self, ask: Ask) -> Entry:
         for _ in range(TRIES):
             async with AsyncExitStack() as attempt:
                 place = await self._places.find(ask, attempt)
@@ -209,7 +218,7 @@ class Ledger:
                     # It may have been taken all the same.
                     await self.close_quietly(entry, TurnResult(), left=True)
                     raise
-                stack.push_async_callback(attempt.pop_all().aclose)
+                entry.held = attempt.pop_all()
                 return entry
         raise busy("another gateway goes on with the session")
 
@@ -321,7 +330,8 @@ def store_refusal(error: StoreError) -> TurnRefusedError:
     )
 
 
-def _state(result: TurnResult, *, left: bool) -> TurnState:
+def state_of(result: TurnResult, *, left: bool) -> TurnState:
+    """Say how a turn ended. `left`: its client was not there for it."""
     if result.ended is not None:
         return TurnState.COMPLETED
     if left:

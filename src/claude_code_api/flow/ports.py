@@ -101,6 +101,11 @@ class Engine(Protocol):
         """Where the credentials come from, by name; None when there are none."""
         ...
 
+    @property
+    def live(self) -> int:
+        """How many processes there are."""
+        ...
+
 
 class Clock(Protocol):
     """Time, so that a test can hold it."""

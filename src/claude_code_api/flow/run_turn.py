@@ -17,11 +17,12 @@ import structlog
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.admission import RETRY_AFTER_S, Admission
 from claude_code_api.flow.catalogue import Catalogue, Resolved
-from claude_code_api.flow.ledger import Entry, Ledger, store_refusal
+from claude_code_api.flow.ledger import Entry, Ledger, state_of, store_refusal
 from claude_code_api.flow.options import FlowOptions, IgnoredParams, RemoteParts
 from claude_code_api.flow.places import Ask
 from claude_code_api.flow.ports import Clock, Engine, Lease, Plan, StaleError, StoreError
 from claude_code_api.flow.records import IdempotencyKey
+from claude_code_api.flow.tally import Tally
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
 from claude_code_api.turn.events import Failed, PartDelta, TurnEvent
 from claude_code_api.turn.order import Order, OrderError
@@ -40,10 +41,10 @@ _LEFT: Final = TurnError(ErrorKind.INTERRUPTED, "The client left before the end 
 class RunningTurn:
     """A turn on its way through: its events, checked, and what they come to."""
 
-    def __init__(self, plan: Plan, lease: Lease, entry: Entry, clock: Clock) -> None:
+    def __init__(self, plan: Plan, lease: Lease, entry: Entry, clock: Clock, tally: Tally) -> None:
         """Follow a lease, and write down in the ledger what comes of it."""
         self.plan, self.entry = plan, entry
-        self._lease, self._clock = lease, clock
+        self._lease, self._clock, self._tally = lease, clock, tally
         self._began_s = clock.monotonic_s()
         self._first_token_ms: float | None = None
         self._fold = Fold()
@@ -113,6 +114,7 @@ class RunningTurn:
         yield [await self._written(end)]
 
     async def _written(self, end: TurnEvent) -> TurnEvent:
+        self._count(left=False)
         try:
             await self.entry.close(self.result, first_token_ms=self._first_token_ms)
         except StoreError as error:
@@ -122,10 +124,15 @@ class RunningTurn:
             return Failed(_overtaken())
         return end
 
+    def _count(self, *, left: bool) -> None:
+        result = self.result
+        self._tally.count(self.entry.dialect, state_of(result, left=left), result, self._first_token_ms)
+
     async def leave(self) -> None:
         """Nobody reads on: write down what was said so far."""
         if not self._order.over:
             self._fold.push(Failed(self._cause or _LEFT))
+            self._count(left=self._cause is None)
             try:
                 await self.entry.close(self.result, left=self._cause is None, first_token_ms=self._first_token_ms)
             except (StoreError, StaleError) as error:
@@ -165,6 +172,7 @@ class TurnRunner:
         self._engine, self._catalogue, self._ledger = engine, catalogue, ledger
         self._options, self._clock = options, clock
         self.admission = Admission(max_turns=options.max_turns, max_waiting=options.max_waiting, wait_s=options.wait_s)
+        self.tally = Tally()
         self._running: set[RunningTurn] = set()
         self._begun = 0
         self._idle = asyncio.Event()
@@ -213,7 +221,7 @@ class TurnRunner:
     @asynccontextmanager
     async def _followed(self, plan: Plan, lease: Lease, entry: Entry) -> AsyncIterator[RunningTurn]:
         """Let nobody wait for it for ever: it has a deadline, and the gateway's end ends it."""
-        turn = RunningTurn(plan, lease, entry, self._clock)
+        turn = RunningTurn(plan, lease, entry, self._clock, self.tally)
         self._running.add(turn)
         deadline = asyncio.get_running_loop().call_later(self._options.turn_s, turn.end_because, self._too_long)
         if self._hurried:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -68,7 +68,7 @@ class LiveSocket:
         self._sending = asyncio.Lock()
         self._unread: asyncio.Queue[tuple[WatchedTurn, int]] = asyncio.Queue(MAX_UNREAD_TURNS)
         self._told: set[str] = set()
-        self._prompts: set[asyncio.Task[None]] = set()
+        self._prompts: asyncio.Queue[TurnRequest] = asyncio.Queue(MAX_PROMPTS)
         self._watching = ExitStack()
         # Set when the client does not keep up, to what it is told.
         self._too_slow: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -78,7 +78,8 @@ class LiveSocket:
         caller = await self._let_in()
         if caller is None:
             return
-        tasks = [asyncio.create_task(self._listen(caller)), asyncio.create_task(self._tell_turns())]
+        works = (self._listen(caller), self._ask_in_turn(caller), self._tell_turns())
+        tasks = [asyncio.create_task(work) for work in works]
         with self._watching:
             self._watch(caller)
             try:
@@ -87,7 +88,7 @@ class LiveSocket:
                 if self._too_slow.done():
                     await self._close(TRY_AGAIN_LATER, self._too_slow.result())
             finally:
-                await _end([*tasks, *self._prompts])
+                await _end(tasks)
 
     # Who it is
 
@@ -143,13 +144,13 @@ class LiveSocket:
 
     async def _heard(self, text: str, caller: Caller) -> None:
         if not text.lstrip().startswith("{"):
-            self._prompt(plain_prompt(text, model=await self._model(caller), session_id=self._session_id), caller)
+            self._prompt(plain_prompt(text, model=await self._model(caller), session_id=self._session_id))
             return
         message = _object(text)
         match message.get("type"):
             case "prompt":
                 request = read_prompt(message, model=await self._model(caller), session_id=self._session_id)
-                self._prompt(request, caller)
+                self._prompt(request)
             case "interrupt":
                 count = self._talk.runner.interrupt(self._session_id, caller.name)
                 await self._send({"type": "interrupted", "count": count, "session_id": self._session_id})
@@ -165,22 +166,24 @@ class LiveSocket:
     async def _model(self, caller: Caller) -> str:
         return await self._talk.sessions.model_of(self._session_id, caller)
 
-    def _prompt(self, request: TurnRequest, caller: Caller) -> None:
-        if len(self._prompts) >= MAX_PROMPTS:
+    def _prompt(self, request: TurnRequest) -> None:
+        try:
+            self._prompts.put_nowait(request)
+        except asyncio.QueueFull:
             msg = f"{MAX_PROMPTS} prompts are waiting already; let one be answered first."
-            raise invalid(msg, param="type")
-        task = asyncio.create_task(self._ask(request, caller), name="live prompt")
-        self._prompts.add(task)
-        task.add_done_callback(self._prompts.discard)
+            raise invalid(msg, param="type") from None
 
-    async def _ask(self, request: TurnRequest, caller: Caller) -> None:
-        """Begin a turn. It waits for its session if need be; meanwhile the client can say other things."""
-        async with self._telling_what_is_wrong():
-            turn = await self._talk.detached.begin(request, caller, "native")
-            if turn.session_id != self._session_id:
-                self._session_id = turn.session_id
-                self._watch(caller)
-            self._to_tell(turn)
+    async def _ask_in_turn(self, caller: Caller) -> None:
+        """Begin one turn after the other. Each waits for its session; meanwhile the client can say other things."""
+        while True:
+            request = await self._prompts.get()
+            async with self._telling_what_is_wrong():
+                asked = replace(request, session_id=self._session_id)
+                turn = await self._talk.detached.begin(asked, caller, "native")
+                if turn.session_id != self._session_id:
+                    self._session_id = turn.session_id
+                    self._watch(caller)
+                self._to_tell(turn)
 
     async def _resume(self, after: object, caller: Caller) -> None:
         if not isinstance(after, int) or isinstance(after, bool) or after < 0:

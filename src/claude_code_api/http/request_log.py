@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -22,9 +23,9 @@ _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class RequestLog:
     """Pure ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
-        """Wrap an application."""
-        self._app, self._clock = app, clock
+    def __init__(self, app: ASGIApp, *, clock: Clock, count: Callable[[RequestRecord], None]) -> None:
+        """Wrap an application; every request is counted as well."""
+        self._app, self._clock, self._count = app, clock, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and log it."""
@@ -54,4 +55,5 @@ class RequestLog:
             await self._app(scope, receive, send_with_id)
         finally:
             record.total_ms = round((self._clock.monotonic_s() - began_s) * 1000, 1)
+            self._count(record)
             _log.info("request", **record.line())
