@@ -31,6 +31,7 @@ from claude_code_api.flow.detached import Detached
 from claude_code_api.flow.ledger import Ledger
 from claude_code_api.flow.options import AccessOptions
 from claude_code_api.flow.ports import Engine, Store, StoreError
+from claude_code_api.flow.records import Profile
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.sessions import Projects, Sessions
 from claude_code_api.flow.token_count import TokenCounter
@@ -142,9 +143,12 @@ def access_of(options: AccessOptions, first_key: FirstKey | None) -> Access:
     """Know the keys by their hashes. Both kinds have every right."""
     if not options.require_auth:
         return Access(None)
-    callers = {digest_of(key): Caller(f"static-{number}", admin=True) for number, key in enumerate(options.keys, 1)}
+    callers = {
+        digest_of(key): Caller(f"static-{number}", admin=True, highest=Profile.FULL)
+        for number, key in enumerate(options.keys, 1)
+    }
     if first_key is not None:
-        callers[digest_of(first_key.key)] = Caller("first", admin=True)
+        callers[digest_of(first_key.key)] = Caller("first", admin=True, highest=Profile.FULL)
     return Access(callers)
 
 
@@ -190,7 +194,7 @@ def build(engine: Engine, store: Store, access: Access, settings: Settings) -> G
     """Put the rooms together around an engine and a store."""
     clock, http, flow = SystemClock(), settings.http, settings.flow
     catalogue = Catalogue(flow, engine.offer)
-    ledger = Ledger(store, flow, clock)
+    ledger = Ledger(store, flow, clock, engine.profiles)
     runner = TurnRunner(engine=engine, catalogue=catalogue, ledger=ledger, options=flow, clock=clock)
     detached = Detached(runner, store)
     counter = TokenCounter(engine=engine, catalogue=catalogue, admission=runner.admission, options=flow, clock=clock)

@@ -48,7 +48,18 @@ _MASKED: Final = "********"
 # No number may be negative; these have an upper end as well, and those make no sense as nothing.
 _LARGEST: Final[Mapping[str, int]] = {"port": 65535}
 _NOT_ZERO: Final = frozenset(
-    {"api_timeout_s", "body_mib", "body_silence_s", "heartbeat_s", "max_turns", "process_turns", "silence_s", "start_s", "starts"}
+    {
+        "agent_steps",
+        "api_timeout_s",
+        "body_mib",
+        "body_silence_s",
+        "heartbeat_s",
+        "max_turns",
+        "process_turns",
+        "silence_s",
+        "start_s",
+        "starts",
+    }
     | {"turn_s"}
 )
 

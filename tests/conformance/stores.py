@@ -159,6 +159,7 @@ class Talk:
             state=TurnState.COMPLETED,
             ended_s=NOW + self.fence + 0.5,
             model="sonnet",
+            steps=(),
             answer=answer,
             usage=Usage(1, 2, 3, 4, 5, cost_usd=0.25),
             ended=Ended(EndReason.STOP),

@@ -1112,3 +1112,33 @@ async def test_87_two_clients_on_one_session_make_one_line(store: Store) -> None
         assert [text for text in said_by if text.startswith(name)] == [f"{name} {n}" for n in range(10)]
     turns = await store.turns_of("s1", ANN, from_fence=1)
     assert [turn.fence for turn in turns] == list(range(1, 22))
+
+
+async def test_88_what_an_agent_did_comes_before_its_answer(store: Store) -> None:
+    talk = Talk(store)
+    turn_id = await talk.ask("look it up")
+    call: tuple[Block, ...] = (ToolUseBlock("t1", "Read", {"path": "a"}),)
+    result: tuple[Block, ...] = (ToolResultBlock("t1", "content"),)
+    steps = (said("step-1", call, "assistant", step=True), said("step-2", result, step=True))
+    await talk.hear("it says so", steps=steps)
+    messages = await store.history("s1")
+    assert [(m.number, m.message.role, m.step) for m in messages] == [
+        (1, "user", False),
+        (2, "assistant", True),
+        (3, "user", True),
+        (4, "assistant", False),
+    ]
+    assert [m.message.blocks for m in messages[1:3]] == [call, result]
+    assert (await store.answer(turn_id, ANN)) == messages[3]
+    assert (await talk.stored()).message_count == 4
+    await talk.round("go on", "yes")
+    assert [m.number for m in await store.history("s1")] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_89_steps_without_an_answer_are_kept(store: Store) -> None:
+    talk = Talk(store)
+    turn_id = await talk.ask("look it up")
+    steps = (said("step-1", "half way", "assistant", step=True),)
+    await talk.hear(None, steps=steps, state=TurnState.CANCELLED, head_digest=None)
+    assert [(m.number, m.step) for m in await store.history("s1")] == [(1, False), (2, True)]
+    assert await store.answer(turn_id, ANN) is None

@@ -11,9 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_code_api.engine.launch import WARDEN, Home, Lane, Launch, Resume, chat_launch, lane_for
+from claude_code_api.engine.launch import (
+    WARDEN,
+    WORKABLE,
+    Agent,
+    Home,
+    Lane,
+    Launch,
+    Resume,
+    agent_launch,
+    chat_launch,
+    lane_for,
+)
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.seat import arrange
+from claude_code_api.flow.records import Profile
 from claude_code_api.turn.request import Message, TextBlock
 from tests.turn.legal_events import TEXT
 
@@ -30,11 +42,11 @@ ARGV = (
     "--output-format=stream-json",
     "--verbose",
     "--include-partial-messages",
-    "--tools=",
     "--setting-sources=",
     "--strict-mcp-config",
-    "--permission-mode=dontAsk",
     "--no-session-persistence",
+    "--tools=",
+    "--permission-mode=dontAsk",
     "--max-turns=1",
     "--model=opus",
 )
@@ -180,3 +192,44 @@ def test_no_byte_of_a_request_is_in_argv_or_environment(said: list[tuple[str, st
     assert made.argv == (*ARGV, "--bare", *extra)
     assert all(UUID.fullmatch(found) for found in seating.entry_uuids)
     assert made.env == {**ENVIRONMENT, "ANTHROPIC_API_KEY": "sk-made-up"}
+
+
+class TestAgents:
+    """An agent starts in its project's directory, with exactly the tools of its profile."""
+
+    @pytest.mark.parametrize(
+        ("profile", "flags"),
+        [
+            (Profile.READ, ("--restricted", "--tools=Read", "--permission-mode=dontAsk")),
+            (Profile.EDIT, ("--restricted", "--tools=Read,Edit,Write", "--permission-mode=acceptEdits")),
+        ],
+    )
+    def test_what_it_may_do(self, profile: Profile, flags: tuple[str, ...]) -> None:
+        site = Site(Path("/bin/claude"), KEY, Path("/run"))
+        agent = Agent(profile, Path("/projects/1"))
+        launch = agent_launch(EngineOptions(agent_steps=7), site, HOME, "opus", None, agent)
+        assert launch.cwd == Path("/projects/1")
+        assert launch.argv == (
+            *ARGV[:6],
+            "--setting-sources=",
+            "--strict-mcp-config",
+            "--no-session-persistence",
+            *flags,
+            "--max-turns=7",
+            "--system-prompt-snapshot=off",
+            "--model=opus",
+        )
+        assert launch.env == chat_launch(EngineOptions(), site, HOME, "opus", None).env
+
+    def test_what_it_goes_on_from(self) -> None:
+        site = Site(Path("/bin/claude"), KEY, Path("/run"))
+        agent = Agent(Profile.READ, Path("/projects/1"))
+        resume = Resume(Path("/run/1/transcript.jsonl"), "u-1")
+        launch = agent_launch(EngineOptions(), site, HOME, "opus", resume, agent)
+        assert launch.argv[-2:] == ("--resume=/run/1/transcript.jsonl", "--resume-session-at=u-1")
+
+    def test_what_needs_a_sandbox_is_not_started(self) -> None:
+        assert frozenset(Profile) - WORKABLE == {Profile.SHELL, Profile.FULL}
+        site = Site(Path("/bin/claude"), KEY, Path("/run"))
+        with pytest.raises(KeyError):
+            agent_launch(EngineOptions(), site, HOME, "opus", None, Agent(Profile.FULL, Path("/projects/1")))

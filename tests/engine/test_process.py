@@ -66,6 +66,7 @@ async def test_the_states_of_a_good_life(fake: FakeSite) -> None:
 
 
 async def test_it_steps_back_behind_the_gateway(fake: FakeSite) -> None:
+    fake.script()
     async with fake.process() as process:
         assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
 

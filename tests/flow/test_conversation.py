@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_code_api.flow.conversation import TITLE_CHARS, go_on, heard, names_to_go_on_from, title_of
+from claude_code_api.flow.conversation import TITLE_CHARS, go_on, heard, names_to_go_on_from, shown_answer, title_of
+from claude_code_api.flow.records import StoredMessage
 from claude_code_api.turn.request import (
     Block,
     Message,
@@ -14,6 +17,7 @@ from claude_code_api.turn.request import (
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
+    ToolUseBlock,
 )
 from tests.flow.talk import call, claude, held, result, thought, you
 
@@ -24,14 +28,14 @@ REDACTED = OpaqueBlock({"type": "redacted_thinking", "data": "xyz"})
 def test_only_the_new_message_is_sent() -> None:
     went = go_on(held(*HELLO), heard([you("more")]), with_thoughts=True)
     assert went is not None
-    assert went.history.messages == (*HELLO, you("more"))
+    assert went.messages == (*HELLO, you("more"))
     assert went.new == (you("more"),)
 
 
 def test_everything_is_sent_again() -> None:
     went = go_on(held(*HELLO), heard([*HELLO, you("more")]), with_thoughts=True)
     assert went is not None
-    assert went.history.messages == (*HELLO, you("more"))
+    assert went.messages == (*HELLO, you("more"))
     assert went.new == (you("more"),)
 
 
@@ -39,7 +43,7 @@ def test_the_last_part_is_sent_again() -> None:
     before = (*HELLO, you("two"), claude("second"))
     went = go_on(held(*before), heard([*before[2:], you("three")]), with_thoughts=True)
     assert went is not None
-    assert went.history.messages == (*before, you("three"))
+    assert went.messages == (*before, you("three"))
     assert went.new == (you("three"),)
 
 
@@ -52,7 +56,7 @@ def test_nothing_is_held_yet() -> None:
 def test_the_same_words_once_more_are_a_new_message() -> None:
     went = go_on(held(you("go on"), claude("a")), heard([you("go on")]), with_thoughts=True)
     assert went is not None
-    assert went.history.messages == (you("go on"), claude("a"), you("go on"))
+    assert went.messages == (you("go on"), claude("a"), you("go on"))
     assert went.new == (you("go on"),)
 
 
@@ -60,13 +64,13 @@ def test_a_question_that_was_not_answered_comes_again() -> None:
     went = go_on(held(*HELLO, you("and?")), heard([*HELLO, you("and?")]), with_thoughts=True)
     assert went is not None
     assert went.new == ()
-    assert went.history.messages == (*HELLO, you("and?"))
+    assert went.messages == (*HELLO, you("and?"))
 
 
 def test_after_a_question_that_was_not_answered_another_one_is_asked() -> None:
     went = go_on(held(*HELLO, you("and?")), heard([you("or?")]), with_thoughts=True)
     assert went is not None
-    assert went.history.messages == (*HELLO, you("and?"), you("or?"))
+    assert went.messages == (*HELLO, you("and?"), you("or?"))
     assert went.new == (you("or?"),)
 
 
@@ -87,13 +91,13 @@ def test_another_history_is_another_conversation(sent: list[Message]) -> None:
 def test_an_answer_that_was_cut_is_asked_for_again() -> None:
     went = go_on(held(you("q"), claude("half"), cut=True), heard([you("q")]), with_thoughts=True)
     assert went is not None
-    assert (went.history.messages, went.new, went.superseded) == ((you("q"),), (), ("m2",))
+    assert (went.messages, went.new, went.superseded) == ((you("q"),), (), ("m2",))
 
 
 def test_an_answer_that_was_cut_is_gone_on_from() -> None:
     went = go_on(held(you("q"), claude("half"), cut=True), heard([you("and then?")]), with_thoughts=True)
     assert went is not None
-    assert went.history.messages == (you("q"), claude("half"), you("and then?"))
+    assert went.messages == (you("q"), claude("half"), you("and then?"))
     assert went.superseded == ()
 
 
@@ -101,7 +105,7 @@ def test_an_answer_that_was_cut_was_seen_only_in_part() -> None:
     sent = [you("q"), claude("ha"), you("and then?")]
     went = go_on(held(you("q"), claude("half"), cut=True), heard(sent), with_thoughts=True)
     assert went is not None
-    assert went.history.messages == tuple(sent)
+    assert went.messages == tuple(sent)
     assert went.new == (claude("ha"), you("and then?"))
     assert went.superseded == ("m2",)
 
@@ -163,38 +167,82 @@ class TestThoughts:
         sent = [you("q"), claude("let me see", call("c")), you(result("c", "42"))]
         went = go_on(held(*self.STORED), heard(sent), with_thoughts=True)
         assert went is not None
-        assert went.history.messages == (*self.STORED, you(result("c", "42")))
+        assert went.messages == (*self.STORED, you(result("c", "42")))
 
     def test_between_the_blocks(self) -> None:
         stored = (you("q"), claude(thought("1"), "a", thought("2"), call("c")))
         went = go_on(held(*stored), heard([you("q"), claude("a", call("c")), you("x")]), with_thoughts=True)
         assert went is not None
-        assert went.history.messages == (*stored, you("x"))
+        assert went.messages == (*stored, you("x"))
 
     def test_first_of_all_where_the_blocks_are_cut_otherwise(self) -> None:
         sent = [you("q"), claude("let me ", "see", call("c")), you("x")]
         went = go_on(held(*self.STORED), heard(sent), with_thoughts=True)
         assert went is not None
-        assert went.history.messages[1] == claude(thought("hm"), "let me ", "see", call("c"))
+        assert went.messages[1] == claude(thought("hm"), "let me ", "see", call("c"))
 
     def test_not_twice(self) -> None:
         sent = [*self.STORED, you(result("c", "42"))]
         went = go_on(held(*self.STORED), heard(sent), with_thoughts=True)
         assert went is not None
-        assert went.history.messages == tuple(sent)
+        assert went.messages == tuple(sent)
 
     def test_not_to_another_model(self) -> None:
         sent = [you("q"), claude("let me see", call("c")), you(result("c", "42"))]
         went = go_on(held(*self.STORED), heard(sent), with_thoughts=False)
         assert went is not None
-        assert went.history.messages == tuple(sent)
+        assert went.messages == tuple(sent)
 
     def test_the_clients_own_marks_stay(self) -> None:
         marked = TextBlock("let me see", {"cache_control": {"type": "ephemeral"}})
         sent = [you("q"), claude(marked, call("c")), you("x")]
         went = go_on(held(*self.STORED), heard(sent), with_thoughts=True)
         assert went is not None
-        assert went.history.messages[1] == claude(thought("hm"), marked, call("c"))
+        assert went.messages[1] == claude(thought("hm"), marked, call("c"))
+
+
+class TestAnAgent:
+    """Its work is many messages; its client has seen one answer, with the words of all of them."""
+
+    WORK = (
+        you("what is in it?"),
+        claude("Looking. ", call("c")),
+        you(result("c", "42")),
+        claude("It is 42."),
+    )
+
+    @staticmethod
+    def held(*messages: Message) -> list[StoredMessage]:
+        stored = held(*messages)
+        steps = {
+            n
+            for n, one in enumerate(stored)
+            if any(isinstance(b, (ToolUseBlock, ToolResultBlock)) for b in one.message.blocks)
+        }
+        return [replace(one, step=n in steps) for n, one in enumerate(stored)]
+
+    def test_what_its_client_sends_again_is_recognised(self) -> None:
+        sent = [you("what is in it?"), claude("Looking. It is 42."), you("sure?")]
+        went = go_on(self.held(*self.WORK), heard(sent), with_thoughts=True)
+        assert went is not None
+        assert went.messages == (*self.WORK, you("sure?"))
+        assert went.new == (you("sure?"),)
+        assert went.shown.digest() == heard(sent).digest()
+
+    def test_the_next_question_alone(self) -> None:
+        went = go_on(self.held(*self.WORK), heard([you("sure?")]), with_thoughts=True)
+        assert went is not None
+        assert went.messages == (*self.WORK, you("sure?"))
+
+    def test_work_that_came_to_no_answer_stays(self) -> None:
+        went = go_on(self.held(*self.WORK[:3]), heard([you("go on")]), with_thoughts=True)
+        assert went is not None
+        assert went.messages == (*self.WORK[:3], you("go on"))
+
+    def test_its_answer_is_known_by_the_words_of_all_its_messages(self) -> None:
+        assert shown_answer(self.WORK[1:]).digest() == heard([claude("Looking. It is 42.")]).digest()
+        assert shown_answer([claude("a")]).digest() == heard([claude("a")]).digest()
+        assert shown_answer([]).messages == ()
 
 
 def test_names_of_what_a_request_may_go_on_from() -> None:
@@ -243,7 +291,7 @@ def test_whatever_part_of_a_conversation_is_sent_again_nothing_is_doubled_or_los
         # A part of which nothing is heard cannot be recognised; that it is somebody's whole story is then assumed.
         assert not any(heard(again).said)
         return
-    assert heard(went.history.messages).digest() == heard([*stored, new]).digest()
+    assert heard(went.messages).digest() == heard([*stored, new]).digest()
     assert went.new[-1] == new
     assert not any(any(said) for said in heard(went.new[:-1]).said)
 

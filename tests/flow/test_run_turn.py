@@ -20,6 +20,7 @@ from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.ledger import Ledger
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Engine, EngineOffer, Lease, Plan
+from claude_code_api.flow.records import Profile
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import (
@@ -70,7 +71,7 @@ async def runner_of() -> AsyncIterator[Making]:
 
         def make(engine: Engine, **options: float) -> TurnRunner:
             flow, clock = FlowOptions(**options), HeldClock()  # type: ignore[arg-type]
-            ledger = Ledger(store, flow, clock)
+            ledger = Ledger(store, flow, clock, engine.profiles)
             catalogue = Catalogue(flow, engine.offer)
             return TurnRunner(engine=engine, catalogue=catalogue, ledger=ledger, options=flow, clock=clock)
 
@@ -103,6 +104,7 @@ class BentEngine:
     make: Callable[[], AsyncIterator[Sequence[TurnEvent]]]
     credentials: str | None = "bent"
     live: int = 0
+    profiles: frozenset[Profile] = frozenset(Profile)
     left: list[str] = field(default_factory=list)
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
 

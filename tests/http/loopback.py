@@ -26,6 +26,7 @@ from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
 from claude_code_api.flow.access import Access, Caller, digest_of
 from claude_code_api.flow.options import AccessOptions, FlowOptions
 from claude_code_api.flow.ports import Plan, Store
+from claude_code_api.flow.records import Profile
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.http.options import HttpOptions
 from claude_code_api.http.server import server_config
@@ -45,7 +46,7 @@ PATIENCE_S = 15
 
 
 def with_key() -> Access:
-    return Access({digest_of(KEY): Caller("tests", admin=True)})
+    return Access({digest_of(KEY): Caller("tests", admin=True, highest=Profile.FULL)})
 
 
 def asking(text: str = "hi", **fields: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from claude_code_api.flow.ports import StoreError
 from claude_code_api.storage.opening import open_store
 from claude_code_api.storage.options import StorageOptions
-from tests.conformance.stores import Talk, a_session
+from tests.conformance.stores import ANN, Talk, a_session
 
 
 def say(text: str) -> None:
@@ -41,6 +41,11 @@ async def main(disk: Path) -> None:
         for talk in running:
             await talk.hear("hi")
         say(f"full: running turns ended, left {len(await store.unfinished('another start'))}")
+        try:
+            await Talk(store, a_session("new")).ask("x")
+        except StoreError as error:
+            say(f"full: what was kept for them is not for new ones: {error.full}")
+        say(f"full: a session is deleted: {await store.delete_session('s0', ANN)}")
         (disk / "filler").unlink()
         await Talk(store, a_session("new")).round("x" * 100_000, "hi")
         await store.check()

@@ -268,6 +268,8 @@ def test_a_full_disk_lets_running_turns_end_and_nothing_begin(tmp_path: Path) ->
         "full: reads go on: 1",
         "full: not healthy, for want of space: True",
         "full: running turns ended, left 0",
+        "full: what was kept for them is not for new ones: True",
+        "full: a session is deleted: True",
         "space: a new turn",
         f"ballast: {BYTES}",
     ]

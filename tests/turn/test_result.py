@@ -14,6 +14,7 @@ from claude_code_api.turn.events import (
     PartEnded,
     PartKind,
     PartStarted,
+    Phase,
     Started,
     ToolActivity,
     TurnEvent,
@@ -30,7 +31,7 @@ def test_nothing_folds_to_nothing() -> None:
 
 
 def test_a_whole_turn() -> None:
-    activity = ToolActivity("i", "Bash", "started")
+    activity = ToolActivity("i", "Bash", Phase.STARTED)
     approval = ApprovalWanted("a", "i", "Bash", {"command": "ls"})
     result = fold(
         [
@@ -54,15 +55,18 @@ def test_a_whole_turn() -> None:
     )
     assert result == TurnResult(
         started=STARTED,
-        parts=(
+        steps=(
             Part(PartKind.THINKING, "hm", signature="sig"),
+            activity,
+            approval,
             Part(PartKind.TEXT, "a  b"),
             Part(PartKind.TOOL, "{}", "call_1", "add"),
         ),
-        activity=(activity, approval),
         usage=Usage(2, 3, 4, 5, 1, 0.25),
         ended=Ended(EndReason.TOOL_USE),
     )
+    assert result.activity == (activity, approval)
+    assert [part.kind for part in result.parts] == [PartKind.THINKING, PartKind.TEXT, PartKind.TOOL]
     assert result.usage is not None
     assert result.usage.all_input_tokens == 11
 

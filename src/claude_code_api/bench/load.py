@@ -236,9 +236,12 @@ def _sample(pid: int) -> Sample:
 
 
 def _processes_below(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    found = children.read_text(encoding="ascii").split() if children.exists() else []
-    return len(found) + sum(_processes_below(int(child)) for child in found if Path(f"/proc/{child}").exists())
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        # It ended while it was being looked at, or the system keeps no such list.
+        return 0
+    return len(found) + sum(_processes_below(int(child)) for child in found)
 
 
 def _judge(report: LoadReport) -> None:

@@ -105,7 +105,7 @@ def _beside(event: ToolActivity | ApprovalWanted | Usage | Failed) -> JsonObject
             return error_json(event.error)
         case ToolActivity():
             tool: JsonObject = {"tool_id": event.tool_id, "tool_name": event.tool_name}
-            return {"type": "activity", "phase": event.phase, "body": event.body, **tool}
+            return {"type": "activity", "phase": event.phase.value, "body": event.body, **tool}
         case ApprovalWanted():
             asked: JsonObject = {"tool_id": event.tool_id, "tool_name": event.tool_name, "arguments": event.arguments}
             return {"type": "approval_wanted", "approval_id": event.approval_id, **asked}

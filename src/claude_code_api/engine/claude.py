@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
+from claude_code_api.engine.agent_translate import AgentTranslator
 from claude_code_api.engine.failures import as_told
-from claude_code_api.engine.launch import Lane, lane_for
+from claude_code_api.engine.launch import WORKABLE, Agent, Lane, lane_for
 from claude_code_api.engine.options import EngineOptions, Seating, Site
 from claude_code_api.engine.overlay import parameter_fields, system_fields, system_prompt, whole_request
 from claude_code_api.engine.pool import Claim, Pool, PoolLimits
@@ -26,9 +29,13 @@ from claude_code_api.engine.starter import Starter, unavailable
 from claude_code_api.engine.token_count import TokenCount
 from claude_code_api.engine.translate import Translator
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
+from claude_code_api.flow.records import Profile
 from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Failed, TurnEvent
+
+# An agent's step is one request, and at most one count of tokens beside it.
+REQUESTS_OF_A_STEP: Final = 2
 
 
 class ClaudeLease:
@@ -76,6 +83,11 @@ class ClaudeEngine:
         return self.site.credentials.source
 
     @property
+    def profiles(self) -> frozenset[Profile]:
+        """What an agent can be started as."""
+        return WORKABLE
+
+    @property
     def live(self) -> int:
         """How many processes there are."""
         return len(self._starter.alive)
@@ -113,9 +125,32 @@ class ClaudeEngine:
         """Seat a process, hand over the request, and take the process back whatever happens."""
         if self.credentials is None:
             raise _no_credentials()
-        way = self._warm(plan) if self._overlays else self._fresh(plan)
-        async with way as lease:
+        async with self._way(plan) as lease:
             yield lease
+
+    def _way(self, plan: Plan) -> AbstractAsyncContextManager[Lease]:
+        if plan.workplace is not None:
+            return self._agent(plan, plan.workplace)
+        return self._warm(plan) if self._overlays else self._fresh(plan)
+
+    @asynccontextmanager
+    async def _agent(self, plan: Plan, workplace: str) -> AsyncIterator[Lease]:
+        """A process of its own at work in a project's directory, resumed from everything that was done before."""
+        agent = Agent(plan.profile, await asyncio.to_thread(_checked, workplace))
+        seating = arrange(plan.request.messages)
+        prompt = system_prompt(plan.request)
+        resident, _ = await self._starter.start_and_ask(plan.model, seating, prompt, agent)
+        fields = parameter_fields(plan.request, plan.effort_levels)
+        steps = self.options.agent_steps
+        given = Handover(str(uuid.uuid4()), blocks_json(seating.last), fields, requests=steps * REQUESTS_OF_A_STEP)
+        try:
+            turn = await self._begin(resident, AgentTranslator(plan.turn_id, plan.created_s), given)
+            try:
+                yield ClaudeLease(resident, turn)
+            finally:
+                _leave(resident.process, turn)
+        finally:
+            await asyncio.shield(resident.retire())
 
     @asynccontextmanager
     async def _warm(self, plan: Plan) -> AsyncIterator[Lease]:
@@ -125,7 +160,7 @@ class ClaudeEngine:
         resident = await self._pool.claim(Claim(plan.principal, plan.model, bool(prompt)))
         turn = None
         try:
-            turn = await self._begin(resident, plan, given)
+            turn = await self._begin(resident, Translator(plan.turn_id, plan.created_s), given)
             yield ClaudeLease(resident, turn)
         finally:
             if turn is not None:
@@ -150,7 +185,7 @@ class ClaudeEngine:
         fields = {**parameter_fields(plan.request, plan.effort_levels), **system}
         given = Handover(str(uuid.uuid4()), blocks_json(seating.last), fields)
         try:
-            turn = await self._begin(resident, plan, given)
+            turn = await self._begin(resident, Translator(plan.turn_id, plan.created_s), given)
             try:
                 yield ClaudeLease(resident, turn)
             finally:
@@ -158,9 +193,9 @@ class ClaudeEngine:
         finally:
             await asyncio.shield(resident.retire())
 
-    async def _begin(self, resident: Resident, plan: Plan, given: Handover) -> RunningTurn:
+    async def _begin(self, resident: Resident, translator: Translator, given: Handover) -> RunningTurn:
         try:
-            return await resident.begin(Translator(plan.turn_id, plan.created_s), given)
+            return await resident.begin(translator, given)
         except (ProcessDeadError, ControlRefusedError) as error:
             raise unavailable(str(error)) from error
 
@@ -172,6 +207,19 @@ class ClaudeEngine:
         await self._token_count.close()
         await self._pool.close()
         await self._starter.close()
+
+
+def _checked(workplace: str) -> Path:
+    """Return the directory, if it is still the one that was made: a link in its place leads somewhere else."""
+    path = Path(workplace)
+    try:
+        same = path.is_absolute() and path.resolve(strict=True) == path and path.is_dir()
+    except OSError:
+        same = False
+    if not same:
+        message = "The project's directory is not there any more."
+        raise TurnRefusedError(TurnError(ErrorKind.CONFLICT, message, workplace))
+    return path
 
 
 def _leave(process: CliProcess, turn: RunningTurn) -> None:

@@ -17,24 +17,28 @@ from typing import Final
 
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.relay import PLACEHOLDER_KEY, PLACEHOLDER_URL
+from claude_code_api.flow.records import Profile
 
 WARDEN: Final = Path(__file__).with_name("warden.py")
 # What a model name may look like. It comes from the catalogue, so this is a second lock, not the first.
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/\[\]-]{0,127}")
 
-_CHAT_FLAGS: Final = (
+_STREAM_FLAGS: Final = (
     "-p",
     "--input-format=stream-json",
     "--output-format=stream-json",
     "--verbose",
     "--include-partial-messages",
-    # No built-in tools, and none of anybody's settings, hooks, MCP servers or CLAUDE.md files.
+)
+# None of anybody's settings, hooks, MCP servers or CLAUDE.md files; and the truth about a session is kept elsewhere.
+_NOBODYS_SETTINGS: Final = ("--setting-sources=", "--strict-mcp-config", "--no-session-persistence")
+_CHAT_FLAGS: Final = (
+    *_STREAM_FLAGS,
+    *_NOBODYS_SETTINGS,
+    # No built-in tools.
     "--tools=",
-    "--setting-sources=",
-    "--strict-mcp-config",
     # A tool that slipped through is refused, and nobody is asked.
     "--permission-mode=dontAsk",
-    "--no-session-persistence",
     # The client runs its functions, not the CLI: after a call there is nothing for the CLI to go on with.
     "--max-turns=1",
 )
@@ -112,6 +116,14 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent at work: what it may do, and where."""
+
+    profile: Profile
+    workplace: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """Everything that the operating system gets to see of a process."""
 
@@ -131,18 +143,47 @@ def lane_for(credentials: Credentials) -> Lane:
 
 def chat_launch(options: EngineOptions, site: Site, home: Home, model: str, resume: Resume | None) -> Launch:
     """Start a process for plain model traffic: no tools, no files, no settings."""
-    if not _MODEL.fullmatch(model):
-        msg = f"not a model name: {model!r}"
-        raise ValueError(msg)
+    _check_model(model)
     argv = [str(site.binary), *_CHAT_FLAGS, f"--model={model}"]
     lane = lane_for(site.credentials)
     # `--bare` sends nothing but what we give it, and reads no login; without it the prompt has to be replaceable.
     argv.append("--bare" if lane is Lane.CLEAN else "--system-prompt-snapshot=off")
-    if resume is not None:
-        argv.append(f"--resume={resume.transcript}")
-        if resume.at_uuid is not None:
-            argv.append(f"--resume-session-at={resume.at_uuid}")
+    argv += _resumed(resume)
     return Launch(tuple(argv), _environment(options, site, home), home.cwd)
+
+
+def _check_model(model: str) -> None:
+    if not _MODEL.fullmatch(model):
+        msg = f"not a model name: {model!r}"
+        raise ValueError(msg)
+
+
+def _resumed(resume: Resume | None) -> tuple[str, ...]:
+    if resume is None:
+        return ()
+    at = (f"--resume-session-at={resume.at_uuid}",) if resume.at_uuid is not None else ()
+    return (f"--resume={resume.transcript}", *at)
+
+
+# The tools are named one by one: whatever else the CLI has, or will have, is not offered.
+_PROFILE_FLAGS: Final[Mapping[Profile, tuple[str, ...]]] = {
+    Profile.READ: ("--restricted", "--tools=Read", "--permission-mode=dontAsk"),
+    Profile.EDIT: ("--restricted", "--tools=Read,Edit,Write", "--permission-mode=acceptEdits"),
+}
+
+
+# The others need a sandbox around them.
+WORKABLE: Final = frozenset({Profile.CHAT, *_PROFILE_FLAGS})
+
+
+def agent_launch(
+    options: EngineOptions, site: Site, home: Home, model: str, resume: Resume | None, agent: Agent
+) -> Launch:
+    """Start a process for an agent, in its project's directory, with the tools of its profile and nobody's settings."""
+    _check_model(model)
+    flags = (*_STREAM_FLAGS, *_NOBODYS_SETTINGS, *_PROFILE_FLAGS[agent.profile], f"--max-turns={options.agent_steps}")
+    argv = (str(site.binary), *flags, "--system-prompt-snapshot=off", f"--model={model}", *_resumed(resume))
+    return Launch(argv, _environment(options, site, home), agent.workplace)
 
 
 def _environment(options: EngineOptions, site: Site, home: Home) -> dict[str, str]:

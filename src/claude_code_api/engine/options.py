@@ -43,6 +43,8 @@ class EngineOptions:
     upstream_retries: Annotated[
         int, "How often the model's API is asked again when it is overloaded or fails, before anything was answered."
     ] = 2
+    # Each is a request to the model; a task that needs more has usually lost its way.
+    agent_steps: Annotated[int, "Steps that an agent may take in one turn."] = 100
     seating: Annotated[
         Seating, "auto: warm processes where the installed CLI allows it; fresh: a new one each turn."
     ] = Seating.AUTO

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from claude_code_api.engine import protocol
+from claude_code_api.engine.asks import AskAnswerer, refuse_every_ask
 from claude_code_api.engine.child import Child
 from claude_code_api.engine.failures import engine_died, upstream_silent
 from claude_code_api.engine.mailbox import Mailbox
@@ -56,19 +57,6 @@ class ProcessDeadError(Exception):
 
 class ControlRefusedError(Exception):
     """The CLI refused a control request."""
-
-
-class AskAnswerer(Protocol):
-    """Answers the CLI's own control requests (its calls of client tools, its questions about permissions)."""
-
-    def __call__(self, ask: protocol.ControlAsk) -> bytes:
-        """Return the line to answer with."""
-        ...
-
-
-def refuse_every_ask(ask: protocol.ControlAsk) -> bytes:
-    """A chat process has nothing to ask for."""
-    return protocol.control_refusal_line(ask.request_id, f"{ask.subtype} is not served here")
 
 
 @dataclass(slots=True)
@@ -135,10 +123,16 @@ class CliProcess:
 
     # Talking to it
 
-    async def initialize(self, system_prompt: str | None, *, within_s: float) -> dict[str, Any]:
-        """Shake hands; the answer says what this CLI offers. An empty prompt is not the same as none given."""
+    async def initialize(self, system_prompt: str | None, *, within_s: float, append: bool = False) -> dict[str, Any]:
+        """Shake hands; the answer says what this CLI offers. An empty prompt is not the same as none given.
+
+        `append`: the CLI's own prompt stays, and this one comes after it.
+        """
         parts = [system_prompt] if system_prompt else []
-        body: JsonObject = {"subtype": "initialize", "hooks": None, "systemPrompt": parts}
+        prompt: JsonObject = {"systemPrompt": parts}
+        if append:
+            prompt = {"appendSystemPrompt": system_prompt} if system_prompt else {}
+        body: JsonObject = {"subtype": "initialize", "hooks": None, **prompt}
         answer = await self.control(body, within_s=within_s)
         self.state = ProcessState.READY
         return answer
@@ -316,19 +310,25 @@ class CliProcess:
                 self._take_stream(frame)
             case protocol.ResultFrame():
                 self._take_result(frame)
-            case protocol.SyntheticFrame():
-                if self._turn is not None:
-                    self._turn.translator.synthetic(frame)
+            case protocol.SyntheticFrame() if self._turn is not None:
+                self._turn.translator.synthetic(frame)
+            case protocol.ToolResultFrame():
+                self._take_tool_results(frame)
             case protocol.ControlAnswer():
-                future = self._waiting.get(frame.request_id)
-                if future is not None and not future.done():
-                    future.set_result(frame)
+                self._take_answer(frame)
             case protocol.ControlAsk():
                 self._child.write(self._answer_ask(frame))
-            case protocol.LifecycleFrame() | protocol.RetryFrame() | protocol.ControlCancel():
+            case (
+                protocol.SyntheticFrame() | protocol.LifecycleFrame() | protocol.RetryFrame() | protocol.ControlCancel()
+            ):
                 pass
             case protocol.OtherFrame():
                 self._count(f"{frame.type}/{frame.subtype}")
+
+    def _take_answer(self, answer: protocol.ControlAnswer) -> None:
+        future = self._waiting.get(answer.request_id)
+        if future is not None and not future.done():
+            future.set_result(answer)
 
     def _take_stream(self, frame: protocol.StreamFrame) -> None:
         turn = self._turn
@@ -342,6 +342,14 @@ class CliProcess:
             turn.mailbox.close()
         if turn.translator.cut_short:
             self._interrupt(turn)
+
+    def _take_tool_results(self, frame: protocol.ToolResultFrame) -> None:
+        turn = self._turn
+        if turn is None or frame.parent_tool_id is not None:
+            self._count("user/foreign")
+            return
+        for event in turn.translator.tool_results(frame):
+            turn.push(event)
 
     def _is_of(self, turn: RunningTurn, frame: protocol.StreamFrame) -> bool:
         # The start of a message says whose it is; what follows carries only the upstream's id of that message.

@@ -52,6 +52,15 @@ class SyntheticFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolResultFrame:
+    """What the model is told of the CLI's own tools; `account` is the tool's own, structured report."""
+
+    results: tuple[Mapping[str, Any], ...]
+    account: Json
+    parent_tool_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LifecycleFrame:
     """Where a message of ours stands: queued, started, completed or cancelled."""
 
@@ -106,6 +115,7 @@ Frame: TypeAlias = (
     StreamFrame
     | ResultFrame
     | SyntheticFrame
+    | ToolResultFrame
     | LifecycleFrame
     | RetryFrame
     | ControlAnswer
@@ -193,6 +203,16 @@ def _assistant(value: dict[str, Any]) -> Frame:
     return OtherFrame("assistant", "")
 
 
+def _user(value: dict[str, Any]) -> Frame:
+    message = value.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    blocks = content if isinstance(content, list) else []
+    results = tuple(block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_result")
+    if not results:
+        return OtherFrame("user", "")
+    return ToolResultFrame(results, value.get("tool_use_result"), value.get("parent_tool_use_id"))
+
+
 def _lifecycle(value: dict[str, Any]) -> Frame:
     return LifecycleFrame(uuid=str(value.get("command_uuid", "")), state=str(value.get("state", "")))
 
@@ -235,6 +255,7 @@ _READERS: Final = {
     "stream_event": _stream,
     "result": _result,
     "assistant": _assistant,
+    "user": _user,
     "command_lifecycle": _lifecycle,
     "system": _system,
     "control_response": _control_answer,

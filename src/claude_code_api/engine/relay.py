@@ -151,7 +151,8 @@ class Door:
     def __init__(self, relay: Relay) -> None:
         """Begin closed."""
         self._relay = relay
-        self._open = False
+        # Requests that may still pass.
+        self._left = 0
         self._server: asyncio.AbstractServer | None = None
         self._path: Path | None = None
         self._doorways: set[Doorway] = set()
@@ -169,9 +170,9 @@ class Door:
         )
         await self._server.start_serving()
 
-    def admit(self) -> None:
-        """Let the next request through, and none after it."""
-        self._open, self.told, self._closed = True, None, _ONE_REQUEST
+    def admit(self, requests: int = 1) -> None:
+        """Let the next request through, or the next few, and none after them."""
+        self._left, self.told, self._closed = requests, None, _ONE_REQUEST
 
     async def close(self) -> None:
         """Stop listening; the process is gone."""
@@ -187,16 +188,16 @@ class Door:
             # It says hello when it starts, and wants no more than an answer.
             _NOT_SERVED.give(doorway)
             return
-        if not self._open:
+        if not self._left:
             self.refused += 1
             self._closed.give(doorway)
             return
-        self._open = False
+        self._left -= 1
         try:
             answer = await self._relay.ask(asked)
         except (UnreachedError, BrokenOffError) as error:
             _log.warning("upstream_unreachable", reason=str(error))
-            self.told, self._closed = Told(None), _UNREACHABLE
+            self._left, self.told, self._closed = 0, Told(None), _UNREACHABLE
             _UNREACHABLE.give(doorway)
             return
         try:
@@ -214,7 +215,7 @@ class Door:
         if answer.status >= _FIRST_ERROR:
             # Asked again, the CLI gets the same answer again, without anybody being asked.
             raw = await answer.whole()
-            self._closed = _Refusal(answer.status, kept, raw)
+            self._left, self._closed = 0, _Refusal(answer.status, kept, raw)
             self.told = replace(self.told, refusal=_words(answer, raw))
             self._closed.give(doorway)
             return

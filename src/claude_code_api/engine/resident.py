@@ -36,6 +36,8 @@ class Handover:
     blocks: Json
     fields: Mapping[str, Json]
     prompt: str = ""
+    # How often the model may be asked: once, where the client runs the tools.
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Resident:
     async def begin(self, translator: Translator, given: Handover) -> RunningTurn:
         """Start a turn. Everything goes out in one write, and is carried out in order."""
         if self.door is not None:
-            self.door.admit()
+            self.door.admit(given.requests)
         controls: list[JsonObject] = []
         if given.prompt:
             self.prompted = True

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from claude_code_api.engine.mailbox import Mailbox
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
+from claude_code_api.flow.records import Profile
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Ended, Failed, TurnEvent
 
@@ -45,6 +46,11 @@ class ScriptedEngine:
     count: Callable[[Plan], int] = lambda _: 0
     counted: list[Plan] = field(default_factory=list)
     running: int = 0
+
+    @property
+    def profiles(self) -> frozenset[Profile]:
+        """A script does nothing but talk, so it may be anything."""
+        return frozenset(Profile)
 
     @property
     def live(self) -> int:

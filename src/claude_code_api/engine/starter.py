@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from claude_code_api.engine.breaker import Breaker
 from claude_code_api.engine.child import Child
-from claude_code_api.engine.launch import Home, Lane, Launch, Resume, chat_launch, lane_for
+from claude_code_api.engine.launch import Agent, Home, Lane, Launch, Resume, agent_launch, chat_launch, lane_for
 from claude_code_api.engine.options import EngineOptions, Site
 from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError
 from claude_code_api.engine.relay import Relay
@@ -41,20 +41,22 @@ class Starter:
         return resident
 
     async def start_and_ask(
-        self, model: str, seating: Seating | None = None, prompt: str = ""
+        self, model: str, seating: Seating | None = None, prompt: str = "", agent: Agent | None = None
     ) -> tuple[Resident, dict[str, Any]]:
         """Start one, with a conversation and a system prompt if there are any; also returns what it says of itself."""
         async with self._starts, self._breaker.start():
-            return await self._start(model, seating, prompt)
+            return await self._start(model, seating, prompt, agent)
 
-    async def _start(self, model: str, seating: Seating | None, prompt: str) -> tuple[Resident, dict[str, Any]]:
+    async def _start(
+        self, model: str, seating: Seating | None, prompt: str, agent: Agent | None
+    ) -> tuple[Resident, dict[str, Any]]:
         home = self._next_home()
         door = None
         try:
             resume = await _furnished(home, seating, model)
             if self._relay is not None and home.door is not None:
                 door = await self._relay.open(home.door)
-            process = await self._spawn(chat_launch(self._options, self._site, home, model, resume))
+            process = await self._spawn(self._launch(home, model, resume, agent))
         except BaseException as error:
             if door is not None:
                 await door.close()
@@ -65,7 +67,7 @@ class Starter:
         resident = Resident(process, home, model, door, on_end=self._ended)
         self.alive.add(resident)
         try:
-            answer = await process.initialize(prompt, within_s=self._options.start_s)
+            answer = await process.initialize(prompt, within_s=self._options.start_s, append=agent is not None)
             await process.controls([NO_THINKING])
         except BaseException as error:
             await asyncio.shield(resident.retire())
@@ -75,6 +77,11 @@ class Starter:
         resident.settle_in(answer, prompted=bool(prompt))
         resident.on_clean = self._breaker.worked
         return resident, answer
+
+    def _launch(self, home: Home, model: str, resume: Resume | None, agent: Agent | None) -> Launch:
+        if agent is None:
+            return chat_launch(self._options, self._site, home, model, resume)
+        return agent_launch(self._options, self._site, home, model, resume, agent)
 
     def _ended(self, resident: Resident) -> None:
         self.alive.discard(resident)

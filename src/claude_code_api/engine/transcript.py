@@ -28,9 +28,7 @@ def is_blank(text: str) -> bool:
     return not text.strip(_BLANK)
 
 
-def transcript_lines(
-    messages: Sequence[Message], uuids: Sequence[str], session_id: str, model: str = ""
-) -> bytes:
+def transcript_lines(messages: Sequence[Message], uuids: Sequence[str], session_id: str, model: str = "") -> bytes:
     """Write a conversation as a transcript that the CLI can resume from; `uuids` name its entries, in order.
 
     `model` is the one that is to go on: thoughts of which it is not said that they are its own are left out.

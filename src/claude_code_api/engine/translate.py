@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from claude_code_api.engine.failures import failure_of, upstream_broke
-from claude_code_api.engine.protocol import ResultFrame, StreamFrame, SyntheticFrame
+from claude_code_api.engine.protocol import ResultFrame, StreamFrame, SyntheticFrame, ToolResultFrame
 from claude_code_api.engine.transcript import is_blank
 from claude_code_api.turn.events import (
     Ended,
@@ -26,7 +26,7 @@ from claude_code_api.turn.events import (
     Usage,
 )
 
-_REASONS: Final = {
+REASONS: Final = {
     "end_turn": EndReason.STOP,
     "pause_turn": EndReason.STOP,
     "max_tokens": EndReason.LENGTH,
@@ -180,7 +180,7 @@ class Translator:
         reason = delta.get("stop_reason")
         if reason is None:
             return
-        known = _REASONS.get(str(reason))
+        known = REASONS.get(str(reason))
         if known is None:
             yield from self.fail(upstream_broke(f"unknown stop reason {reason!r}"))
             return
@@ -198,6 +198,11 @@ class Translator:
         """Remember the CLI's own word for the failure that its result is going to report."""
         self._error_word = frame.error
 
+    def tool_results(self, frame: ToolResultFrame) -> Iterator[TurnEvent]:
+        """A chat process has no tools of its own: whatever this is, it is nobody's."""
+        self.unread += len(frame.results)
+        return iter(())
+
     def result(self, frame: ResultFrame) -> Iterator[TurnEvent]:
         """End the turn as the CLI says it ended."""
         if self.over:
@@ -212,7 +217,7 @@ class Translator:
             what = "without a stop reason" if self._ended is None else "inside a block"
             yield from self.fail(upstream_broke(f"the turn ended {what}"))
         else:
-            yield self._usage(_cost_usd(body))
+            yield self._usage(cost_usd(body))
             yield from self._close(self._ended)
 
     def fail(self, failed: Failed) -> Iterator[TurnEvent]:
@@ -244,8 +249,8 @@ def _count(tokens: Mapping[str, Any], key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _cost_usd(body: Mapping[str, Any]) -> float | None:
-    """The price of this turn alone: `total_cost_usd` is the whole process's."""
+def cost_usd(body: Mapping[str, Any]) -> float | None:
+    """Return the price of this turn alone: `total_cost_usd` is the whole process's."""
     by_model = body.get("model_usage_since_last_result")
     if not isinstance(by_model, dict):
         return None

@@ -23,8 +23,9 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 Take: TypeAlias = Callable[[bytes], None]
 
 CONNECT_S: Final = 10.0
-# Below the 5 s after which common servers hang up: a request must not meet a connection that is just being closed.
-KEPT_S: Final = 4.0
+# Far below the 5 s after which common servers hang up, because both sides may be late: a request must not meet a
+# connection that is just being closed.
+KEPT_S: Final = 2.0
 # How much of an error's body is read. They are a few hundred bytes.
 ERROR_BYTES: Final = 1024 * 1024
 _FINAL: Final = 200

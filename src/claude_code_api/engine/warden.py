@@ -23,7 +23,7 @@ from typing import NoReturn
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 # Where both want a core, the gateway goes first: one CLI of many may be late, but the gateway serves all of them.
-NICENESS = 10
+NICENESS = 5
 COULD_NOT_START = 127
 SIGNALLED = 128
 ON_LINUX = sys.platform == "linux"

@@ -6,18 +6,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from claude_code_api.flow.records import Profile
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who may use the gateway. `admin` may also manage it."""
+    """Somebody who may use the gateway. `admin` may also manage it; `highest` is the most that his agents may do."""
 
     name: str
     admin: bool
+    highest: Profile = Profile.CHAT
 
 
-NOBODY_ASKED = Caller(name="no-auth", admin=True)
+NOBODY_ASKED = Caller(name="no-auth", admin=True, highest=Profile.FULL)
 
 
 def digest_of(key: str) -> bytes:

@@ -9,7 +9,7 @@ the stored ones where the client sent none.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -67,7 +67,9 @@ class Continuation:
     """What becomes of a session with this request."""
 
     # Everything that the model is to know.
-    history: Heard
+    messages: tuple[Message, ...]
+    # The same as clients see it: what the history is known by.
+    shown: Heard
     # What the session did not hold yet.
     new: tuple[Message, ...]
     # Ids of cut answers that the client has taken back, by asking again or by going on without them.
@@ -89,20 +91,66 @@ def go_on(held: Sequence[StoredMessage], sent: Heard, *, with_thoughts: bool) ->
 
     `with_thoughts`: the model is the one whose thoughts are held, so they go back to it.
     """
-    stored = heard([entry.message for entry in held])
-    uncut = len(held) - 1 if held and held[-1].truncated else len(held)
-    for count in dict.fromkeys((len(held), uncut)):
-        known = _overlap(stored.part(0, count), sent)
+    turns = _as_clients_see_it(held)
+    shown = heard([turn.shown for turn in turns])
+    uncut = len(turns) - 1 if turns and turns[-1].entries[-1].truncated else len(turns)
+    for count in dict.fromkeys((len(turns), uncut)):
+        known = _overlap(shown.part(0, count), sent)
         if known is not None:
             before, repeated = known
-            again = sent.part(0, repeated)
-            if with_thoughts:
-                again = Heard(_with_thoughts(stored.part(before, count), again), again.said)
-            history = stored.part(0, before) + again + sent.part(repeated)
-            return Continuation(history, sent.messages[repeated:], tuple(entry.id for entry in held[count:]))
+            again = _again(turns[before:count], sent.part(0, repeated), with_thoughts=with_thoughts)
+            new = sent.messages[repeated:]
+            messages = (*_messages(turns[:before]), *again, *new)
+            superseded = tuple(entry.id for turn in turns[count:] for entry in turn.entries)
+            return Continuation(messages, shown.part(0, count) + sent.part(repeated), new, superseded)
     if held and any(message.role == "assistant" for message in sent.messages):
         return None
-    return Continuation(stored + sent, sent.messages)
+    return Continuation((*_messages(turns), *sent.messages), shown + sent, sent.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Some of a session's messages, and the one that clients have of them."""
+
+    shown: Message
+    entries: tuple[StoredMessage, ...]
+
+
+def _as_clients_see_it(held: Sequence[StoredMessage]) -> list[_Shown]:
+    """An agent's work is many messages; its client sees one answer, with the words of all of them."""
+    turns: list[_Shown] = []
+    steps: list[StoredMessage] = []
+    for entry in held:
+        steps.append(entry)
+        if not entry.step:
+            turns.append(_Shown(_shown(steps), tuple(steps)))
+            steps = []
+    return [*turns, _Shown(_shown(steps), tuple(steps))] if steps else turns
+
+
+def _shown(entries: Sequence[StoredMessage]) -> Message:
+    return entries[0].message if len(entries) == 1 else _words(entry.message for entry in entries)
+
+
+def _words(messages: Iterable[Message]) -> Message:
+    said = (message for message in messages if message.role == "assistant")
+    return Message("assistant", tuple(b for message in said for b in message.blocks if isinstance(b, TextBlock)))
+
+
+def shown_answer(messages: Sequence[Message]) -> Heard:
+    """An answer, of one message or of an agent's many, as clients see it."""
+    return heard(messages if len(messages) <= 1 else [_words(messages)])
+
+
+def _messages(turns: Sequence[_Shown]) -> Iterator[Message]:
+    return (entry.message for turn in turns for entry in turn.entries)
+
+
+def _again(held: Sequence[_Shown], sent: Heard, *, with_thoughts: bool) -> Sequence[Message]:
+    """What was sent again, with what the client could not know or keep of it."""
+    if any(len(turn.entries) > 1 for turn in held):
+        return tuple(_messages(held))
+    return _with_thoughts(heard([turn.shown for turn in held]), sent) if with_thoughts else sent.messages
 
 
 def _overlap(held: Heard, sent: Heard) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from claude_code_api.turn.events import (
     PartEnded,
     PartKind,
     PartStarted,
+    Phase,
     Started,
     ToolActivity,
     TurnEvent,
@@ -60,6 +61,7 @@ def _error(fields: dict[str, Any]) -> TurnError:
 # What is more than a JSON value.
 _READ: Final[dict[str, dict[str, Callable[[Any], Any]]]] = {
     "PartStarted": {"kind": PartKind},
+    "ToolActivity": {"phase": Phase},
     "Ended": {"reason": EndReason},
     "Failed": {"error": _error},
 }

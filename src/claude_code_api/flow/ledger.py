@@ -15,21 +15,23 @@ from typing import Any, Final
 
 import structlog
 
-from claude_code_api.flow.conversation import Continuation, heard
+from claude_code_api.flow.access import Caller
+from claude_code_api.flow.conversation import Continuation, heard, shown_answer
 from claude_code_api.flow.event_text import event_of
 from claude_code_api.flow.journal import Journal
 from claude_code_api.flow.options import FlowOptions
-from claude_code_api.flow.places import Ask, Place, Places
+from claude_code_api.flow.places import Ask, Place, Places, Work
 from claude_code_api.flow.ports import Clock, StaleError, Store, StoreError
 from claude_code_api.flow.records import (
     Acceptance,
+    Profile,
     StoredMessage,
     Turn,
     TurnEnd,
     TurnState,
 )
 from claude_code_api.flow.writers import busy
-from claude_code_api.turn.answer import answer_of, can_be_gone_on_from
+from claude_code_api.turn.answer import Said, can_be_gone_on_from, said_in
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Failed, TurnEvent
 from claude_code_api.turn.request import Message, TurnRequest
@@ -54,7 +56,7 @@ class Entry:
         self._turn, self._place = turn, place
         self.request = replace(
             ask.request,
-            messages=place.continuation.history.messages,
+            messages=place.continuation.messages,
             system=ask.request.system or place.session.system,
         )
         self.head_digest: bytes | None = None
@@ -77,6 +79,11 @@ class Entry:
     def project_id(self) -> str | None:
         """The project that it belongs to."""
         return self._turn.project_id
+
+    @property
+    def work(self) -> Work:
+        """What it may do, and where."""
+        return self._place.work
 
     @property
     def turn_number(self) -> int:
@@ -130,9 +137,10 @@ class Entry:
 
     def _end(self, result: TurnResult, *, left: bool) -> TurnEnd:
         state = state_of(result, left=left)
-        message = answer_of(result)
-        answer = self._answer(message, truncated=state is not TurnState.COMPLETED) if message is not None else None
-        whole = state is TurnState.COMPLETED
+        truncated = state is not TurnState.COMPLETED
+        said = said_in(result)
+        steps = tuple(self._stored(message, step=True) for message in said.steps)
+        answer = self._stored(said.answer, truncated=truncated) if said.answer is not None else None
         return TurnEnd(
             turn_id=self._turn.id,
             session_id=self._turn.session_id,
@@ -140,45 +148,48 @@ class Entry:
             state=state,
             ended_s=self._ledger.clock.now_s(),
             model=result.started.model if result.started is not None else self._turn.model,
+            steps=steps,
             answer=answer,
             usage=result.usage,
             ended=result.ended,
             error=result.error,
-            head_digest=self._head(message) if whole else self._head_beside(),
+            head_digest=self._head_beside() if truncated else self._head(said),
             keep_events=self.keep_events,
         )
 
-    def _head(self, answer: Message | None) -> bytes | None:
+    def _head(self, said: Said) -> bytes | None:
         if self._ask.beside is not None:
             return self._head_beside()
-        history = self._place.continuation.history
-        return (history + heard([answer]) if answer is not None else history).digest()
+        answer = shown_answer((*said.steps, said.answer) if said.answer is not None else said.steps)
+        return (self._place.continuation.shown + answer).digest()
 
     def _head_beside(self) -> bytes | None:
         return self._ask.beside.head_digest if self._ask.beside is not None else None
 
-    def _answer(self, message: Message, *, truncated: bool) -> StoredMessage:
+    def _stored(self, message: Message, *, step: bool = False, truncated: bool = False) -> StoredMessage:
         return StoredMessage(
             id=str(uuid.uuid4()),
             session_id=self._turn.session_id,
-            number=self._place.session.message_count + len(self._place.continuation.new) + 1,
+            # The store counts: only it knows what else there is by then.
+            number=0,
             turn_id=self._turn.id,
             message=message,
             created_s=self._ledger.clock.now_s(),
             truncated=truncated,
-            in_history=self._ask.beside is None and can_be_gone_on_from(message, truncated=truncated),
+            step=step,
+            in_history=self._ask.beside is None and (step or can_be_gone_on_from(message, truncated=truncated)),
         )
 
 
 class Ledger:
     """Writes turns down. One for the whole gateway."""
 
-    def __init__(self, store: Store, options: FlowOptions, clock: Clock) -> None:
-        """Take the store. Every start of the gateway has an id of its own."""
+    def __init__(self, store: Store, options: FlowOptions, clock: Clock, profiles: frozenset[Profile]) -> None:
+        """Take the store, and what agents can work as. Every start of the gateway has an id of its own."""
         self.store, self.clock = store, clock
         self.boot_id = uuid.uuid4().hex
         self.journal = Journal(store, every_s=options.journal_s)
-        self._places = Places(store, options, clock)
+        self._places = Places(store, options, clock, profiles)
         self._unwritten: dict[str, TurnEnd] = {}
 
     @asynccontextmanager
@@ -229,7 +240,7 @@ class Ledger:
             id=uuid.uuid4().hex,
             session_id=place.session.id,
             owner=ask.owner,
-            project_id=ask.request.project_id or place.session.project_id,
+            project_id=place.work.project_id,
             dialect=ask.dialect,
             requested_model=ask.request.model,
             model=ask.model,
@@ -250,7 +261,7 @@ class Ledger:
             ),
             new_session=place.session if place.new else None,
             superseded=place.continuation.superseded,
-            open_digest=place.continuation.history.digest(),
+            open_digest=place.continuation.shown.digest(),
             model=ask.request.model,
             system=ask.request.system or place.session.system,
             project_id=turn.project_id,
@@ -291,8 +302,9 @@ class Ledger:
         session = await self.store.session(turn.session_id, turn.owner)
         if session is None:  # pragma: no cover - turns go with their session
             return
-        place = Place(session, Continuation(heard(()), ()), new=False)
-        ask = Ask(TurnRequest(turn.requested_model, ()), turn.owner, turn.dialect, turn.model)
+        place = Place(session, Continuation((), heard(()), ()), new=False, work=Work(turn.project_id))
+        caller = Caller(turn.owner, admin=False)
+        ask = Ask(TurnRequest(turn.requested_model, ()), caller, turn.dialect, turn.model)
         try:
             await Entry(self, ask, turn, place).close(result)
         except StaleError:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import uuid
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from claude_code_api.flow.access import Caller
 from claude_code_api.flow.calls import check_calls
 from claude_code_api.flow.conversation import Continuation, Heard, go_on, heard, names_to_go_on_from, title_of
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Clock, Store
-from claude_code_api.flow.records import IdempotencyKey, Profile, Session
+from claude_code_api.flow.records import IdempotencyKey, Profile, Project, Session
 from claude_code_api.flow.writers import Writers
-from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
 from claude_code_api.turn.request import TurnRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a turn may do, and where: nothing and nowhere, unless its session is at work in a project."""
+
+    project_id: str | None = None
+    workplace: str | None = None
+    profile: Profile = Profile.CHAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,7 @@ class Place:
     session: Session
     continuation: Continuation
     new: bool
+    work: Work = Work()
 
 
 class FirstAnswer(Protocol):
@@ -45,7 +56,7 @@ class Ask:
     """What came in, and from whom."""
 
     request: TurnRequest
-    owner: str
+    caller: Caller
     dialect: str
     # The model that the request's name stands for.
     model: str
@@ -53,18 +64,31 @@ class Ask:
     # A further answer to the same question: it stands beside the first one, and the conversation goes on from that.
     beside: FirstAnswer | None = None
 
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self.caller.name
+
 
 class Places:
     """Finds a request's place. Whoever gets one is the session's only writer until the stack unwinds."""
 
-    def __init__(self, store: Store, options: FlowOptions, clock: Clock) -> None:
-        """Begin with nobody writing."""
+    def __init__(self, store: Store, options: FlowOptions, clock: Clock, profiles: frozenset[Profile]) -> None:
+        """Begin with nobody writing. `profiles`: what agents can work as."""
+        self._profiles = profiles
         self._store, self._options, self._clock = store, options, clock
         self._writers = Writers(max_waiting=options.session_max_waiting, wait_s=options.session_wait_s)
 
     async def find(self, ask: Ask, stack: AsyncExitStack) -> Place:
         """Find the place of a request; a session of its own, where it belongs to none."""
-        await self._refuse_foreign_project(ask)
+        wanted = await self._project(ask.request.project_id, ask)
+        place = await self._found(ask, wanted, stack)
+        project = wanted
+        if project is None and place.session.project_id is not None:
+            project = await self._store.project(place.session.project_id, ask.owner)
+        return replace(place, work=self._work(ask, place.session, project))
+
+    async def _found(self, ask: Ask, project: Project | None, stack: AsyncExitStack) -> Place:
         if ask.beside is not None:
             return await self._beside(ask.beside.place, stack)
         sent = heard(ask.request.messages)
@@ -72,25 +96,50 @@ class Places:
             found = await self._known(ask, sent, stack)
         else:
             found = await self._named(ask, sent, stack)
-            check_calls(found.continuation.history.messages if found is not None else sent.messages)
+            check_calls(found.continuation.messages if found is not None else sent.messages)
         if found is not None:
             return found
-        session = self._new_session(ask)
+        session = self._new_session(ask, project)
         await stack.enter_async_context(self._writers.alone(session.id))
-        return Place(session, Continuation(sent, sent.messages), new=True)
+        return Place(session, Continuation(sent.messages, sent, sent.messages), new=True)
 
-    async def _refuse_foreign_project(self, ask: Ask) -> None:
-        project_id = ask.request.project_id
-        if project_id is not None and await self._store.project(project_id, ask.owner) is None:
+    # What it may do
+
+    async def _project(self, project_id: str | None, ask: Ask) -> Project | None:
+        if project_id is None:
+            return None
+        project = await self._store.project(project_id, ask.owner)
+        if project is None:
             message = "There is no project with this id; POST /v1/projects makes one."
             raise TurnRefusedError(TurnError(ErrorKind.NOT_FOUND, message, source="client", param="project_id"))
+        return project
+
+    def _work(self, ask: Ask, session: Session, project: Project | None) -> Work:
+        """The least of what key, project and session allow; and none at all outside of a project."""
+        if project is None:
+            return Work()
+        profile = project.profile.at_most(session.profile).at_most(ask.caller.highest)
+        if profile is Profile.CHAT or not project.is_active:
+            return Work(project.id)
+        if profile not in self._profiles:
+            message = f"The profile {profile.value!r} needs a sandbox, and this gateway has none; use `edit` or `read`."
+            raise TurnRefusedError(TurnError(ErrorKind.ENGINE_UNAVAILABLE, message))
+        if ask.request.tools:
+            msg = "An agent at work in a project has tools of its own: leave `tools` out, or set the profile to `chat`."
+            raise invalid(msg, param="tools")
+        if ask.request.answers > 1:
+            msg = "An agent at work in a project gives one answer: what it does can be done once."
+            raise invalid(msg, param="n")
+        return Work(project.id, project.path, profile)
+
+    # Which session it is
 
     async def _beside(self, first: Place, stack: AsyncExitStack) -> Place:
         await stack.enter_async_context(self._writers.alone(first.session.id))
         session = await self._store.session(first.session.id, first.session.owner)
         if session is None:
             raise _gone()
-        return Place(session, Continuation(first.continuation.history, ()), new=False)
+        return Place(session, Continuation(first.continuation.messages, first.continuation.shown, ()), new=False)
 
     async def _named(self, ask: Ask, sent: Heard, stack: AsyncExitStack) -> Place | None:
         """The session that the request names, unless it is not the caller's, or tells another story."""
@@ -117,7 +166,7 @@ class Places:
             await attempt.enter_async_context(self._writers.alone(session.id))
             place = await self._gone_on(session, ask, sent)
             # It tells the whole story, not the last part of it.
-            if place is None or len(place.continuation.history.messages) != len(sent.messages):
+            if place is None or place.continuation.shown.digest() != sent.digest():
                 return None
             stack.push_async_callback(attempt.pop_all().aclose)
             return place
@@ -132,16 +181,16 @@ class Places:
         continuation = go_on(held, sent, with_thoughts=session.model == ask.request.model)
         return Place(session, continuation, new=False) if continuation is not None else None
 
-    def _new_session(self, ask: Ask) -> Session:
+    def _new_session(self, ask: Ask, project: Project | None) -> Session:
         now_s = self._clock.now_s()
         return Session(
             id=str(uuid.uuid4()),
             owner=ask.owner,
-            project_id=ask.request.project_id,
+            project_id=project.id if project is not None else None,
             title=title_of(ask.request.messages),
             model=ask.request.model,
             system=ask.request.system,
-            profile=Profile.CHAT,
+            profile=project.profile if project is not None else Profile.CHAT,
             created_s=now_s,
             updated_s=now_s,
             last_used_s=now_s,

@@ -15,6 +15,7 @@ from claude_code_api.flow.records import (
     JournalEntry,
     MessageList,
     Page,
+    Profile,
     Project,
     ProjectList,
     ProjectPatch,
@@ -46,6 +47,9 @@ class Plan:
     request: TurnRequest
     # Whose turn it is: a process that served one is never handed to another.
     principal: str = ""
+    # Where an agent works, and what it may do there; None: it is plain model traffic.
+    workplace: str | None = None
+    profile: Profile = Profile.CHAT
     # How hard this model can be asked to think; empty for one that takes a budget instead.
     effort_levels: tuple[str, ...] = ()
 
@@ -99,6 +103,11 @@ class Engine(Protocol):
     @property
     def credentials(self) -> str | None:
         """Where the credentials come from, by name; None when there are none."""
+        ...
+
+    @property
+    def profiles(self) -> frozenset[Profile]:
+        """What its agents can work as, here and now."""
         ...
 
     @property
@@ -161,7 +170,8 @@ class Store(Protocol):
     """The truth: what is not in here has not happened.
 
     Each method is one transaction; it is committed and synced once the method returns, and has left nothing behind if
-    it raises. Whoever asks for something of somebody else gets None, as for something that does not exist.
+    it raises. Whoever asks for something of somebody else gets None, as for something that does not exist. Messages get
+    their numbers here, in the order in which they come.
     """
 
     # Turns

@@ -23,6 +23,11 @@ class Profile(Enum):
     SHELL = "shell"
     FULL = "full"
 
+    def at_most(self, other: Profile) -> Profile:
+        """The lesser of the two."""
+        order = list(Profile)
+        return min(self, other, key=order.index)
+
 
 class TurnState(Enum):
     """Where a turn stands. All but the first two are for ever."""
@@ -100,6 +105,8 @@ class StoredMessage:
     created_s: float
     # The answer was cut: what follows is not there.
     truncated: bool = False
+    # Part of an agent's own work: what clients see of it is in the answer that follows.
+    step: bool = False
     # What was superseded (a cut answer that was asked for again, a second choice) is kept, and not sent to the model.
     in_history: bool = True
 
@@ -170,6 +177,8 @@ class TurnEnd:
     state: TurnState
     ended_s: float
     model: str
+    # What an agent did before it answered, in order.
+    steps: tuple[StoredMessage, ...]
     answer: StoredMessage | None
     usage: Usage | None
     ended: Ended | None

@@ -200,7 +200,7 @@ class TurnRunner:
             # It may have waited for its place until after the end was called.
             self._refuse_when_draining()
             resolved = await self._catalogue.resolve(request.model)
-            ask = Ask(request, caller.name, dialect, resolved.value, idempotency, beside)
+            ask = Ask(request, caller, dialect, resolved.value, idempotency, beside)
             async with self._ledger.entry(ask) as entry:
                 entry.keep_events = keep_events
                 plan = self._plan(entry, resolved)
@@ -260,6 +260,8 @@ class TurnRunner:
             model=resolved.value,
             request=entry.request,
             principal=entry.owner,
+            workplace=entry.work.workplace,
+            profile=entry.work.profile,
             effort_levels=resolved.effort_levels,
         )
 

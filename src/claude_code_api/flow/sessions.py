@@ -62,14 +62,15 @@ class Sessions:
 
     async def add(self, caller: Caller, wanted: SessionPatch) -> Session:
         """Begin an empty session."""
-        await self._check_project(wanted.project_id, caller)
-        session = _with(self._blank(caller), wanted)
+        project = await self._project(wanted.project_id, caller)
+        blank = self._blank(caller)
+        session = _with(replace(blank, profile=project.profile) if project is not None else blank, wanted)
         await self._store.add_session(session, (), None)
         return session
 
     async def change(self, session_id: str, caller: Caller, patch: SessionPatch) -> Session:
         """Change one of the caller's sessions."""
-        await self._check_project(patch.project_id, caller)
+        await self._project(patch.project_id, caller)
         changed = await self._store.change_session(session_id, caller.name, patch, now_s=self._clock.now_s())
         if changed is None:
             raise no_such("session")
@@ -133,7 +134,7 @@ class Sessions:
 
     async def take_in(self, caller: Caller, transcript: str, wanted: SessionPatch) -> Session:
         """Begin a session with what a transcript of Claude Code holds."""
-        await self._check_project(wanted.project_id, caller)
+        await self._project(wanted.project_id, caller)
         read = read_transcript(transcript)
         session = self._blank(caller)
         session = replace(
@@ -173,9 +174,13 @@ class Sessions:
             ttl_s=self._options.session_ttl_s,
         )
 
-    async def _check_project(self, project_id: str | None, caller: Caller) -> None:
-        if project_id is not None and await self._store.project(project_id, caller.name) is None:
+    async def _project(self, project_id: str | None, caller: Caller) -> Project | None:
+        if project_id is None:
+            return None
+        found = await self._store.project(project_id, caller.name)
+        if found is None:
             raise no_such("project", param="project_id")
+        return found
 
 
 def _with(session: Session, wanted: SessionPatch) -> Session:
@@ -215,6 +220,7 @@ class Projects:
 
     async def add(self, caller: Caller, *, name: str, description: str, profile: Profile) -> Project:
         """Make a project with a directory of its own, whose name is ours alone."""
+        _check_profile(profile, caller)
         project_id, now_s = str(uuid.uuid4()), self._clock.now_s()
         path = await self._workplaces.make(project_id)
         project = Project(project_id, caller.name, name, description, path, profile, now_s, now_s)
@@ -227,6 +233,8 @@ class Projects:
 
     async def change(self, project_id: str, caller: Caller, patch: ProjectPatch) -> Project:
         """Change one of the caller's projects."""
+        if patch.profile is not None:
+            _check_profile(patch.profile, caller)
         changed = await self._store.change_project(project_id, caller.name, patch, now_s=self._clock.now_s())
         if changed is None:
             raise no_such("project")
@@ -242,6 +250,12 @@ class Projects:
             raise no_such("project")
         if files != "keep":
             await self._workplaces.remove(project_id)
+
+
+def _check_profile(profile: Profile, caller: Caller) -> None:
+    if profile.at_most(caller.highest) is not profile:
+        message = f"This key's agents may be {caller.highest.value!r} at most."
+        raise TurnRefusedError(TurnError(ErrorKind.FORBIDDEN, message, source="client", param="profile"))
 
 
 def no_such(what: str, *, param: str | None = None) -> TurnRefusedError:

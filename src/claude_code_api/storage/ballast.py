@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,9 @@ class Ballast:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / NAME
-        self._held = False
+        self._held = self._given_up = False
+        # The thread that writes and the one that does chores may both see that it is missing.
+        self._making = threading.Lock()
 
     @property
     def held(self) -> bool:
@@ -29,8 +32,10 @@ class Ballast:
 
     def take_on(self) -> bool:
         """Make the file if it is missing and there is room for it; says whether it is there."""
-        if self._held:
-            return True
+        with self._making:
+            return self._held or self._take_on()
+
+    def _take_on(self) -> bool:
         try:
             if not self._is_whole():
                 if shutil.disk_usage(self._path.parent).free < ROOM * BYTES:
@@ -40,15 +45,19 @@ class Ballast:
             # A disk without room, or one that cannot be written: the store itself says so to whoever writes.
             self._remove()
             return False
-        self._held = True
+        self._held, self._given_up = True, False
         return True
 
     def give_up(self) -> bool:
         """Release the space; false if there was none."""
         if not self._held:
             return False
-        self._held = False
+        self._held, self._given_up = False, True
         return self._remove()
+
+    def spare(self) -> bool:
+        """Whether there is space for what could as well come later: not between giving it up and having it back."""
+        return not self._given_up or self.take_on()
 
     def _is_whole(self) -> bool:
         return self._path.exists() and self._path.stat().st_size == BYTES

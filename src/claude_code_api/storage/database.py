@@ -56,8 +56,9 @@ class Database:
     async def write(self, work: Work[Result], *, vital: bool = False, settled: Settled | None = None) -> Result:
         """Carry out a writing transaction.
 
-        A vital one may use the space that was kept for it. `settled` says from what is stored whether the transaction
-        was carried out after all, for the case that a server went away while it was to commit.
+        A vital one, which ends or deletes something, may use the space that was kept for it. `settled` says from what
+        is stored whether the transaction was carried out after all, for the case that a server went away while it was
+        to commit.
         """
         return await self._writers.run(lambda: self._write(work, vital=vital, settled=settled))
 
@@ -94,6 +95,9 @@ class Database:
             return _twice(lambda: _once(self._writing, work, settled))
 
         def attempts() -> Result:
+            if not vital and self._ballast is not None and not self._ballast.spare():
+                # What is free now is meant for turns that have to come to their end.
+                raise StoreError("the disk is full", full=True)
             try:
                 return attempt()
             except SQLAlchemyError as error:

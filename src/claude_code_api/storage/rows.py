@@ -188,6 +188,7 @@ def message_values(message: StoredMessage, session_id: str, number: int) -> Valu
         "created_s": message.created_s,
         "truncated": int(message.truncated),
         "in_history": int(message.in_history),
+        "step": int(message.step),
         "words": words_of(message.message),
         "blocks": blocks_text(message.message.blocks),
     }
@@ -203,6 +204,7 @@ def message_of(row: AnyRow) -> StoredMessage:
         created_s=row.created_s,
         truncated=bool(row.truncated),
         in_history=bool(row.in_history),
+        step=bool(row.step),
     )
 
 

@@ -65,7 +65,7 @@ class SqlStore:
         return await self._database.read(lambda c: sql_turns.unfinished(c, boot_id))
 
     async def forget_events(self, *, ended_before_s: float) -> int:
-        return await self._database.write(lambda c: sql_turns.forget_events(c, ended_before_s))
+        return await self._database.write(lambda c: sql_turns.forget_events(c, ended_before_s), vital=True)
 
     # Sessions
 
@@ -91,7 +91,7 @@ class SqlStore:
         return await self._database.write(lambda c: sql_sessions.change_session(c, session_id, owner, patch, now_s))
 
     async def delete_session(self, session_id: str, owner: str) -> bool:
-        return await self._database.write(lambda c: sql_sessions.delete_session(c, session_id, owner))
+        return await self._database.write(lambda c: sql_sessions.delete_session(c, session_id, owner), vital=True)
 
     async def expired_sessions(self, *, expired_before_s: float, limit: int) -> tuple[tuple[str, str], ...]:
         return await self._database.read(lambda c: sql_sessions.expired_sessions(c, expired_before_s, limit))
@@ -114,7 +114,7 @@ class SqlStore:
         return await self._database.write(lambda c: sql_projects.change_project(c, project_id, owner, patch, now_s))
 
     async def delete_project(self, project_id: str, owner: str) -> bool:
-        return await self._database.write(lambda c: sql_projects.delete_project(c, project_id, owner))
+        return await self._database.write(lambda c: sql_projects.delete_project(c, project_id, owner), vital=True)
 
     # Usage
 

@@ -121,14 +121,12 @@ _DROP_EVENTS = delete(journal).where(journal.c.turn_id == bindparam("of_turn"))
 
 
 def accept(connection: Connection, acceptance: Acceptance) -> None:
-    """Write T0. The key comes first: a request that was sent twice is the same turn, not one that came too late."""
+    """Write T0. A key counts more than the fence: a request sent twice is the same turn, not one that came too late."""
     turn = acceptance.turn
-    if acceptance.idempotency is not None:
-        _check_key(connection, turn.owner, acceptance.idempotency)
     try:
         held = _begin_session(connection, acceptance) if acceptance.new_session else _go_on(connection, acceptance)
     except StaleError:
-        # On a server, it may have been the same request that came first.
+        # It may have been the same request that came first.
         if acceptance.idempotency is not None:
             _check_key(connection, turn.owner, acceptance.idempotency)
         raise
@@ -215,7 +213,6 @@ def _check_key(connection: Connection, owner: str, key: IdempotencyKey) -> None:
 def _keep_key(connection: Connection, turn: Turn, key: IdempotencyKey) -> None:
     values = {"owner": turn.owner, "key": _named(key), "turn_id": turn.id, "body_digest": key.body_digest}
     if not insert_new(connection, idempotency_keys, values):
-        # On a server, somebody else came in between.
         _check_key(connection, turn.owner, key)
         raise StaleError(f"the idempotency key of turn {turn.id} was taken and given back meanwhile")
 
@@ -289,11 +286,12 @@ def forget_events(connection: Connection, ended_before_s: float) -> int:
 def finish(connection: Connection, end: TurnEnd) -> None:
     """Write T4. The session comes first, as in T0, so that two transactions never wait for each other."""
     used = end.usage or Usage()
+    said = (*end.steps, end.answer) if end.answer is not None else end.steps
     more = {f"more_{name}": value for name, value in usage_values(used).items()}
     values = more | {
         "of_session": end.session_id,
         "of_fence": end.fence,
-        "more_messages": int(end.answer is not None),
+        "more_messages": len(said),
         "more_cost_usd": used.cost_usd or 0.0,
         "now_s": end.ended_s,
     }
@@ -305,8 +303,10 @@ def finish(connection: Connection, end: TurnEnd) -> None:
         raise StaleError(f"session {end.session_id} is not at fence {end.fence}")
     number: int | None = None if end.answer is None else count
     _end_turn(connection, end, used, number)
-    if end.answer is not None:
-        connection.execute(_ADD_MESSAGE, message_values(end.answer, end.session_id, count))
+    if said:
+        first = count - len(said) + 1
+        rows = [message_values(message, end.session_id, first + n) for n, message in enumerate(said)]
+        connection.execute(_ADD_MESSAGE, rows)
     if not end.keep_events:
         connection.execute(_DROP_EVENTS, {"of_turn": end.turn_id})
 

@@ -29,7 +29,7 @@ from sqlalchemy.engine import Dialect
 from typing_extensions import override
 
 # The newest script in `migrations/versions`.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 # PostgreSQL's text holds every character but NUL; written as these, NUL goes in and comes out in both databases.
 _ESCAPE: Final = "\x1a"
@@ -149,6 +149,7 @@ messages: Final = Table(
     _needed("words", ExactText),
     # JSON, in which NUL is an escape.
     _needed("blocks", Text),
+    Column("step", Integer, nullable=False, server_default="0"),
     UniqueConstraint("session_id", "number"),
     **STRICT,
 )

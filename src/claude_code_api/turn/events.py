@@ -70,13 +70,24 @@ class PartEnded:
     signature: str = ""
 
 
+class Phase(Enum):
+    """Where one of the CLI's own tools stands."""
+
+    STARTED = "started"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class ToolActivity:
-    """What one of the CLI's own tools did (never a client's function: that is a TOOL part)."""
+    """What one of the CLI's own tools did (never a client's function: that is a TOOL part).
+
+    With STARTED the body holds the call's arguments; with ENDED what the model was told of it (`content`, `is_error`)
+    and, where there is one, the tool's own account (`result`).
+    """
 
     tool_id: str
     tool_name: str
-    phase: str
+    phase: Phase
     body: JsonObject = field(default_factory=dict)
 
 

@@ -162,8 +162,20 @@ class TurnRequest:
     reasoning: Reasoning = Reasoning()
     output_schema: OutputSchema | None = None
     end_user: str | None = None
+    # System blocks of this turn alone: they come before the others, and the session does not keep them.
+    instructions: tuple[TextBlock, ...] = ()
     session_id: str | None = None
+    # The session has to be there, and what is sent comes after everything that it holds.
+    appends: bool = False
+    # The turn whose answer is gone on from. A session that has gone on since then is forked there.
+    continues: str | None = None
     project_id: str | None = None
+    # It runs on when the client leaves, and its answer is asked for later.
+    background: bool = False
+    # What its dialect has to know when it tells the answer, also at another time.
+    note: JsonObject | None = None
+    # The answer may be asked for again by its id.
+    stored: bool = True
     stream: bool = False
     stream_usage: bool = False
     # The answer says calls in the form that its dialect had before the present one.

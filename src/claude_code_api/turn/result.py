@@ -41,11 +41,21 @@ class TurnResult:
     """What a turn came to. Exactly one of `ended` and `error` is set once it is over."""
 
     started: Started | None = None
-    parts: tuple[Part, ...] = ()
-    activity: tuple[ToolActivity | ApprovalWanted, ...] = ()
+    # Everything that was said and done, in order.
+    steps: tuple[Part | ToolActivity | ApprovalWanted, ...] = ()
     usage: Usage | None = None
     ended: Ended | None = None
     error: TurnError | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the model said."""
+        return tuple(step for step in self.steps if isinstance(step, Part))
+
+    @property
+    def activity(self) -> tuple[ToolActivity | ApprovalWanted, ...]:
+        """What the CLI's own tools did."""
+        return tuple(step for step in self.steps if not isinstance(step, Part))
 
     def text_of(self, kind: PartKind) -> str:
         """All parts of one kind, joined without anything between them."""
@@ -55,15 +65,14 @@ class TurnResult:
 class Fold:
     """Collects events one by one; `result` may be asked for at any time."""
 
-    __slots__ = ("_activity", "_ended", "_error", "_open", "_parts", "_pieces", "_started", "_usage")
+    __slots__ = ("_ended", "_error", "_open", "_pieces", "_started", "_steps", "_usage")
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._started: Started | None = None
-        self._parts: list[Part] = []
+        self._steps: list[Part | ToolActivity | ApprovalWanted] = []
         self._open: PartStarted | None = None
         self._pieces: list[str] = []
-        self._activity: list[ToolActivity | ApprovalWanted] = []
         self._usage: Usage | None = None
         self._ended: Ended | None = None
         self._error: TurnError | None = None
@@ -80,7 +89,7 @@ class Fold:
             case Started():
                 self._started = event
             case ToolActivity() | ApprovalWanted():
-                self._activity.append(event)
+                self._steps.append(event)
             case Usage():
                 self._usage = event
             case Ended():
@@ -94,15 +103,14 @@ class Fold:
         if opened is None:
             return
         text = "".join(self._pieces)
-        self._parts.append(Part(opened.kind, text, opened.tool_id, opened.tool_name, signature, whole))
+        self._steps.append(Part(opened.kind, text, opened.tool_id, opened.tool_name, signature, whole))
         self._open = None
 
     def result(self) -> TurnResult:
         """What the events came to so far; an open part counts once it is closed."""
         return TurnResult(
             started=self._started,
-            parts=tuple(self._parts),
-            activity=tuple(self._activity),
+            steps=tuple(self._steps),
             usage=self._usage,
             ended=self._ended,
             error=self._error,
