@@ -649,18 +649,31 @@ async def test_51_events_and_keys_are_forgotten_in_time(store: Store) -> None:
     assert await store.forget_events(ended_before_s=NOW + 20) == 0
 
 
-async def test_52_unfinished_turns_are_those_of_other_starts(store: Store) -> None:
-    for n, boot in enumerate((BOOT, BOOT, "boot-2")):
+async def test_52_unfinished_turns_are_those_that_nobody_runs(store: Store) -> None:
+    for n, boot in enumerate((BOOT, "boot-2", store.boot_id)):
         await Talk(store, a_session(f"s{n}")).ask("hello", of_turn={"boot_id": boot, "created_s": NOW + n})
     over = Talk(store, a_session("s3"))
     await over.round("hello", "hi")
     await store.journal([JournalEntry("s1-turn-1", 1, ("{}",))])
-    assert [(turn.id, turn.state) for turn in await store.unfinished("boot-2")] == [
+    assert [(turn.id, turn.state) for turn in await store.unfinished()] == [
         ("s0-turn-1", TurnState.ACCEPTED),
         ("s1-turn-1", TurnState.DISPATCHED),
     ]
-    assert [turn.id for turn in await store.unfinished(BOOT)] == ["s2-turn-1"]
-    assert len(await store.unfinished("boot-3")) == 3
+
+
+@pytest.mark.parametrize("kind", [sqlite, postgresql])
+async def test_64_the_turns_of_a_gateway_that_lives_are_its_own(kind: Options, tmp_path: Path) -> None:
+    options = kind(tmp_path)
+    async with open_store(options) as watching:
+        async with open_store(options) as first, open_store(options) as second:
+            assert len({watching.boot_id, first.boot_id, second.boot_id}) == 3
+            for name, opened in (("s1", first), ("s2", second)):
+                await Talk(opened, a_session(name)).ask("hello", of_turn={"boot_id": opened.boot_id})
+            for opened in (watching, first, second):
+                assert await opened.unfinished() == ()
+        assert [turn.session_id for turn in await watching.unfinished()] == ["s1", "s2"]
+    async with open_store(options) as afterwards:
+        assert [turn.session_id for turn in await afterwards.unfinished()] == ["s1", "s2"]
 
 
 # Whose it is

@@ -6,7 +6,13 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from claude_code_api.engine.protocol import ResultFrame, StreamFrame, SyntheticFrame, parse_line
+from claude_code_api.engine.protocol import (
+    ResultFrame,
+    StreamFrame,
+    SyntheticFrame,
+    ToolResultFrame,
+    parse_line,
+)
 from claude_code_api.engine.translate import Translator
 from claude_code_api.turn.events import TurnEvent
 
@@ -64,6 +70,13 @@ def stepped(uuid: str = UUID) -> Line:
     return result(uuid, subtype="error_max_turns", is_error=True, terminal_reason="max_turns")
 
 
+def heard(call: str, content: Any, *, failed: bool = False, account: Any = None) -> Line:
+    """What the model is told of one of the CLI's own tools."""
+    block = {"type": "tool_result", "tool_use_id": call, "content": content, "is_error": failed}
+    message = {"role": "user", "content": [block]}
+    return {"type": "user", "message": message, "parent_tool_use_id": None, "tool_use_result": account}
+
+
 def synthetic(error: str) -> Line:
     return {"type": "assistant", "message": {"model": "<synthetic>"}, "error": error}
 
@@ -87,5 +100,7 @@ def _events(translator: Translator, lines: Iterable[Line]) -> Iterator[TurnEvent
                 yield from translator.result(frame)
             case SyntheticFrame() as frame:
                 translator.synthetic(frame)
+            case ToolResultFrame() as frame:
+                yield from translator.tool_results(frame)
             case other:
                 raise AssertionError(other)

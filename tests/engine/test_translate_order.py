@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_code_api.engine.agent_translate import AgentTranslator
 from claude_code_api.engine.failures import engine_died
 from claude_code_api.engine.translate import Translator
 from claude_code_api.turn.events import Ended, EndReason, Failed, PartKind
@@ -84,9 +85,14 @@ def test_no_frames_at_all_break_the_order(lines: list[Line]) -> None:
     _keeps_the_order(lines)
 
 
-def _keeps_the_order(lines: list[Line]) -> None:
+@given(st.lists(ANY_FRAME | st.just(frames.heard("toolu_1", "x")), max_size=25))
+def test_not_even_an_agents(lines: list[Line]) -> None:
+    _keeps_the_order(lines, AgentTranslator("turn-1", 7))
+
+
+def _keeps_the_order(lines: list[Line], translator: Translator | None = None) -> None:
     order = Order()
-    translator = Translator("turn-1", 7)
+    translator = translator or Translator("turn-1", 7)
     for event in translated(lines, translator):
         order.check(event)
     assert order.over is translator.over

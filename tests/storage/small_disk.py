@@ -40,7 +40,7 @@ async def main(disk: Path) -> None:
             say(f"full: not healthy, for want of space: {error.full}")
         for talk in running:
             await talk.hear("hi")
-        say(f"full: running turns ended, left {len(await store.unfinished('another start'))}")
+        say(f"full: running turns ended, left {len(await store.unfinished())}")
         try:
             await Talk(store, a_session("new")).ask("x")
         except StoreError as error:

@@ -58,7 +58,7 @@ async def what_was_said(options: StorageOptions) -> list[object]:
         session = await store.session("s1", ANN)
         assert session is not None
         texts = [entry.message.blocks for entry in await store.history("s1")]
-        return [session.system, session.usage, *texts, len(await store.unfinished("another start"))]
+        return [session.system, session.usage, *texts, len(await store.unfinished())]
 
 
 SAID = [

@@ -331,5 +331,5 @@ async def test_the_data_directory_can_be_moved(tmp_path: Path) -> None:
     moved.mkdir()
     (tmp_path / "data").rename(moved / "data")
     async with open_store(sqlite(moved)) as store:
-        (turn,) = await store.unfinished("another start")
+        (turn,) = await store.unfinished()
         assert turn.state is TurnState.ACCEPTED

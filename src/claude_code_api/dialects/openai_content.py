@@ -92,12 +92,16 @@ def _image(part: JsonObject, place: str, notes: Notes) -> OpaqueBlock:
     url = fields.get("url")
     if not isinstance(url, str):
         raise wrong_kind(url, f"{place}.image_url.url", "a string")
+    return image_block(url, place, notes, cache_mark(part, place))
+
+
+def image_block(url: str, place: str, notes: Notes, mark: JsonObject) -> OpaqueBlock:
+    """Make the block of an image that a URL holds, or names."""
     if url[:5].lower() == "http:" or url[:6].lower() == "https:":
         notes.add_remote(place)
-        return OpaqueBlock({"type": "image", "source": {"type": "url", "url": url}, **cache_mark(part, place)})
+        return OpaqueBlock({"type": "image", "source": {"type": "url", "url": url}, **mark})
     media_type, data = _data_url(url, place, _IMAGE_TYPES)
-    source = {"type": "base64", "media_type": media_type, "data": data}
-    return OpaqueBlock({"type": "image", "source": source, **cache_mark(part, place)})
+    return OpaqueBlock({"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}, **mark})
 
 
 def _file(part: JsonObject, place: str, notes: Notes) -> OpaqueBlock:
@@ -112,16 +116,21 @@ def _file(part: JsonObject, place: str, notes: Notes) -> OpaqueBlock:
     url = file.get("file_data")
     if not isinstance(url, str):
         raise wrong_kind(url, f"{place}.file.file_data", "a string")
-    media_type, data = _data_url(url, place, (_PDF, _PLAIN))
     filename = file.get("filename")
     if filename is not None and not isinstance(filename, str):
         raise wrong_kind(filename, f"{place}.file.filename", "a string")
+    return file_block(url, filename, place, cache_mark(part, place))
+
+
+def file_block(url: str, filename: str | None, place: str, mark: JsonObject) -> OpaqueBlock:
+    """Make the block of a file that a data: URL holds."""
+    media_type, data = _data_url(url, place, (_PDF, _PLAIN))
     title: JsonObject = {"title": filename} if filename else {}
     kind = "base64"
     if media_type == _PLAIN:
         kind, data = "text", _plain_text(data, place)
     source = {"type": kind, "media_type": media_type, "data": data}
-    return OpaqueBlock({"type": "document", "source": source, **title, **cache_mark(part, place)})
+    return OpaqueBlock({"type": "document", "source": source, **title, **mark})
 
 
 def _plain_text(data: str, place: str) -> str:

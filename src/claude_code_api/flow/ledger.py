@@ -185,9 +185,8 @@ class Ledger:
     """Writes turns down. One for the whole gateway."""
 
     def __init__(self, store: Store, options: FlowOptions, clock: Clock, profiles: frozenset[Profile]) -> None:
-        """Take the store, and what agents can work as. Every start of the gateway has an id of its own."""
+        """Take the store, and what agents can work as."""
         self.store, self.clock = store, clock
-        self.boot_id = uuid.uuid4().hex
         self.journal = Journal(store, every_s=options.journal_s)
         self._places = Places(store, options, clock, profiles)
         self._unwritten: dict[str, TurnEnd] = {}
@@ -245,7 +244,7 @@ class Ledger:
             requested_model=ask.request.model,
             model=ask.model,
             state=TurnState.ACCEPTED,
-            boot_id=self.boot_id,
+            boot_id=self.store.boot_id,
             fence=place.session.fence + 1,
             created_s=self.clock.now_s(),
         )
@@ -292,7 +291,7 @@ class Ledger:
 
     async def recover(self) -> int:
         """End the turns that no gateway runs any more, with what is known of their answers; says how many."""
-        left = await self.store.unfinished(self.boot_id)
+        left = await self.store.unfinished()
         for turn in left:
             texts = await self.store.events(turn.id, turn.owner)
             await self._end_abandoned(turn, fold([*map(event_of, texts), Failed(_cut_by_a_crash())]))

@@ -206,8 +206,8 @@ class Store(Protocol):
         """Return the journal of a turn from the event after the number `after` on."""
         ...
 
-    async def unfinished(self, boot_id: str) -> tuple[Turn, ...]:
-        """Return the turns that are not over and that no gateway with this boot id runs."""
+    async def unfinished(self) -> tuple[Turn, ...]:
+        """Return the turns that are not over and that no gateway runs: theirs has died, or has closed the store."""
         ...
 
     async def forget_events(self, *, ended_before_s: float) -> int:
@@ -288,6 +288,11 @@ class Store(Protocol):
 
     async def check(self) -> None:
         """Return if it works; raises `StoreError` else."""
+        ...
+
+    @property
+    def boot_id(self) -> str:
+        """Names this use of the store. The turns accepted under it are its own, for as long as the store is open."""
         ...
 
     @property

@@ -49,6 +49,22 @@ class FileLock:
         os.close(self._descriptor)
 
 
+def is_taken(path: Path) -> bool:
+    """Whether somebody holds a file's lock alone; of a file that is not there, nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Hold a file's lock alone, waiting for it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from claude_code_api.storage.address import Address, StoreOpenError, address_of
 from claude_code_api.storage.backups import backup_before_migration, own_backups, quick_check, sync
+from claude_code_api.storage.boots import Boot, boot_of
 from claude_code_api.storage.database import Database
 from claude_code_api.storage.engines import postgres_engine, sqlite_engine
 from claude_code_api.storage.failures import store_error
@@ -33,11 +34,15 @@ async def open_store(options: StorageOptions) -> AsyncIterator[SqlStore]:
     loop = asyncio.get_running_loop()
     in_use = await loop.run_in_executor(None, prepare, address)
     try:
-        database = Database(address)
+        boot = await loop.run_in_executor(None, begin, address)
         try:
-            yield SqlStore(database)
+            database = Database(address)
+            try:
+                yield SqlStore(database, boot)
+            finally:
+                await database.close()
         finally:
-            await database.close()
+            await loop.run_in_executor(None, boot.close)
     finally:
         if in_use is not None:
             in_use.close()
@@ -45,11 +50,23 @@ async def open_store(options: StorageOptions) -> AsyncIterator[SqlStore]:
 
 def prepare(address: Address) -> FileLock | None:
     """Bring the database into the state in which it can be used. Blocks; for a file, returns the sign of its use."""
-    try:
+    with _told(address):
         if address.file is None:
             _prepare_server(address)
             return None
         return _prepare_file(address, address.file)
+
+
+def begin(address: Address) -> Boot:
+    """Be known as alive to all that use the database. Blocks."""
+    with _told(address):
+        return boot_of(address)
+
+
+@contextmanager
+def _told(address: Address) -> Iterator[None]:
+    try:
+        yield
     except SQLAlchemyError as error:
         raise StoreOpenError(f"The database {address.shown} cannot be used: {store_error(error)}") from error
     except OSError as error:

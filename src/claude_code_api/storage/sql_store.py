@@ -24,14 +24,15 @@ from claude_code_api.flow.records import (
     UsageRow,
 )
 from claude_code_api.storage import sql_projects, sql_sessions, sql_turns, sql_usage
+from claude_code_api.storage.boots import Boot
 from claude_code_api.storage.database import Database
 
 
 class SqlStore:
     """The `Store` of `flow/ports.py`, in a database."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, boot: Boot) -> None:
+        self._database, self._boot = database, boot
 
     # Turns
 
@@ -61,8 +62,8 @@ class SqlStore:
     async def events(self, turn_id: str, owner: str, *, after: int = 0) -> tuple[str, ...]:
         return await self._database.read(lambda c: sql_turns.events(c, turn_id, owner, after))
 
-    async def unfinished(self, boot_id: str) -> tuple[Turn, ...]:
-        return await self._database.read(lambda c: sql_turns.unfinished(c, boot_id))
+    async def unfinished(self) -> tuple[Turn, ...]:
+        return await self._database.read(lambda c: self._boot.orphans(c, sql_turns.unfinished(c, self._boot.id)))
 
     async def forget_events(self, *, ended_before_s: float) -> int:
         return await self._database.write(lambda c: sql_turns.forget_events(c, ended_before_s), vital=True)
@@ -125,6 +126,11 @@ class SqlStore:
 
     async def check(self) -> None:
         await self._database.check()
+
+    @property
+    def boot_id(self) -> str:
+        """Names this use of the database."""
+        return self._boot.id
 
     @property
     def name(self) -> str:

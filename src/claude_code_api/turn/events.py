@@ -37,11 +37,15 @@ class EndReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The model took the request. `model` is the one that really answers; `created_s` is Unix time."""
+    """The model took the request. `model` is the one that really answers; `created_s` is Unix time.
+
+    The engine does not know of sessions: `session_id` is written in where the turn is run.
+    """
 
     turn_id: str
     model: str
     created_s: int
+    session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

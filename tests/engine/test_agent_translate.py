@@ -1,0 +1,155 @@
+"""An agent's turn: it says something, calls its own tools, hears of them, and goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from claude_code_api.engine.agent_translate import AgentTranslator
+from claude_code_api.turn.errors import ErrorKind
+from claude_code_api.turn.events import (
+    Ended,
+    EndReason,
+    Failed,
+    PartDelta,
+    PartEnded,
+    PartKind,
+    PartStarted,
+    Phase,
+    Started,
+    ToolActivity,
+    TurnEvent,
+    Usage,
+)
+from tests.engine.frames import (
+    Line,
+    aborted,
+    closed,
+    delta,
+    heard,
+    opened,
+    over,
+    result,
+    start,
+    stopped,
+    text,
+    translated,
+)
+
+CALLED = ToolActivity("toolu_1", "Read", Phase.STARTED, {"path": "a"})
+HEARD = ToolActivity(
+    "toolu_1", "Read", Phase.ENDED, {"content": "text of a", "is_error": False, "result": {"type": "text"}}
+)
+
+
+def calling(call: str, name: str, *pieces: str) -> list[Line]:
+    arguments = [delta("input_json_delta", partial_json=piece) for piece in pieces]
+    return [opened("tool_use", id=call, name=name, input={}), *arguments, closed()]
+
+
+def saying(words: str) -> list[Line]:
+    return [opened(), text(words), closed()]
+
+
+def told(*lines: Line) -> list[TurnEvent]:
+    return translated(lines, AgentTranslator("turn-1", 7))
+
+
+def shapes(events: list[TurnEvent]) -> list[TurnEvent]:
+    return [event for event in events if not isinstance(event, Usage)]
+
+
+WORK = [
+    start(input_tokens=10, output_tokens=1),
+    *saying("Looking. "),
+    *calling("toolu_1", "Read", '{"pa', 'th": "a"}'),
+    stopped("tool_use", output_tokens=5),
+    over(),
+    heard("toolu_1", "text of a", account={"type": "text"}),
+    start(input_tokens=20, output_tokens=1, cache_read_input_tokens=3),
+    *saying("It says a."),
+    stopped("end_turn", output_tokens=7),
+    over(),
+]
+
+
+def test_words_and_work_in_their_order() -> None:
+    assert shapes(told(*WORK, result())) == [
+        Started("turn-1", "claude-x", 7),
+        PartStarted(0, PartKind.TEXT),
+        PartDelta(0, "Looking. "),
+        PartEnded(0),
+        CALLED,
+        HEARD,
+        PartStarted(1, PartKind.TEXT),
+        PartDelta(1, "It says a."),
+        PartEnded(1),
+        Ended(EndReason.STOP),
+    ]
+
+
+def test_tokens_of_every_step_are_added_up() -> None:
+    cost: dict[str, Any] = {"model_usage_since_last_result": {"claude-x": {"costUSD": 0.5}}}
+    usages = [event for event in told(*WORK, result(**cost)) if isinstance(event, Usage)]
+    assert usages[0] == Usage(10, 1)
+    assert usages[-2] == Usage(30, 12, 3)
+    assert usages[-1] == Usage(30, 12, 3, cost_usd=0.5)
+
+
+def test_several_calls_at_once() -> None:
+    events = shapes(
+        told(
+            start(),
+            *calling("toolu_1", "Read", "{}"),
+            *calling("toolu_2", "Write"),
+            stopped("tool_use"),
+            heard("toolu_1", "x"),
+            heard("toolu_2", [{"type": "text", "text": "denied"}], failed=True),
+        )
+    )
+    assert [(event.tool_name, event.phase, event.body.get("is_error")) for event in events[1:]] == [  # type: ignore[union-attr]
+        ("Read", Phase.STARTED, None),
+        ("Write", Phase.STARTED, None),
+        ("Read", Phase.ENDED, False),
+        ("Write", Phase.ENDED, True),
+    ]
+
+
+def test_arguments_that_cannot_be_read_are_kept() -> None:
+    (_, call) = shapes(told(start(), *calling("toolu_1", "Read", '{"pa')))
+    assert call == ToolActivity("toolu_1", "Read", Phase.STARTED, {"unreadable": '{"pa'})
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        ([aborted()], ErrorKind.INTERRUPTED),
+        ([result(is_error=True, api_error_status=529)], ErrorKind.UPSTREAM_OVERLOADED),
+        ([result(subtype="error_max_turns", is_error=True)], ErrorKind.UPSTREAM_ERROR),
+        ([result()], ErrorKind.UPSTREAM_ERROR),
+    ],
+)
+def test_a_turn_that_did_not_come_to_an_answer_failed(lines: list[Line], kind: ErrorKind) -> None:
+    events = told(*WORK[:9], *lines)
+    end = events[-1]
+    assert isinstance(end, Failed)
+    assert end.error.kind is kind
+    assert HEARD in events or CALLED in events
+
+
+def test_a_refusal_is_an_end() -> None:
+    events = told(start(), *saying("No."), stopped("refusal"), over(), result(is_error=True, subtype="success"))
+    assert events[-1] == Ended(EndReason.REFUSAL)
+
+
+def test_a_cut_answer_is_not_taken_for_a_whole_one() -> None:
+    events = told(start(), *saying("It"), stopped("max_tokens"), over(), result())
+    assert events[-1] == Ended(EndReason.LENGTH)
+
+
+def test_what_a_sub_agent_or_a_stranger_hears_is_nobodys() -> None:
+    translator = AgentTranslator("turn-1", 7)
+    lines: list[Any] = [heard("toolu_9", "x")]
+    assert translated(lines, translator) == []
+    assert translator.unread == 1
