@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from claude_code_api import __version__
+from claude_code_api.dialects.openai_responses import OPENAI_RESPONSES
 from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import NoBinaryError, find_binary, find_credentials
 from claude_code_api.engine.options import Credentials, Site
@@ -28,6 +29,7 @@ from claude_code_api.engine.run_directory import doors_base, own_run_directory
 from claude_code_api.flow.access import Access, Caller, digest_of
 from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.detached import Detached
+from claude_code_api.flow.kept import Kept
 from claude_code_api.flow.ledger import Ledger
 from claude_code_api.flow.options import AccessOptions
 from claude_code_api.flow.ports import Engine, Store, StoreError
@@ -49,6 +51,7 @@ from claude_code_api.http.options import HttpOptions
 from claude_code_api.http.projects import project_routes
 from claude_code_api.http.pulse import Pulse
 from claude_code_api.http.request_log import RequestLog
+from claude_code_api.http.responses import RESPONSES, response_routes
 from claude_code_api.http.server import Server, server_config
 from claude_code_api.http.sessions import session_routes
 from claude_code_api.http.token_count import token_count_routes
@@ -205,7 +208,8 @@ def build(engine: Engine, store: Store, access: Access, settings: Settings) -> G
     sessions = Sessions(store, runner, flow, clock)
     requests = RequestTally()
     for routes in (
-        turn_routes(turns),
+        turn_routes(turns, apart=[RESPONSES]),
+        response_routes(turns, Kept(store, detached, OPENAI_RESPONSES.name)),
         token_count_routes(counter),
         model_routes(catalogue),
         project_routes(Projects(store, workplaces, clock)),

@@ -16,7 +16,7 @@ from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.prove import Proof
 from claude_code_api.engine.scripted import ScriptedEngine
 from claude_code_api.standin import StandIn
-from tests.http.loopback import KEY, Running, running
+from tests.http.loopback import KEY, PATIENCE_S, Running, running
 
 
 @asynccontextmanager
@@ -27,6 +27,7 @@ async def whole_way(
     warm: bool = False,
     silence_s: float = 15,
     data_dir: Path | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> AsyncIterator[tuple[Running, openai.AsyncOpenAI]]:
     """`warm`: turns share processes, which serve one after another. `data_dir`: where a gateway has been before."""
     options = EngineOptions(anthropic_base_url=upstream.base_url, upstream_retries=0, silence_s=silence_s)
@@ -36,7 +37,7 @@ async def whole_way(
         engine.trust(Proof({"all": True}))
     try:
         async with (
-            running(cast("ScriptedEngine", engine), data_dir=data_dir) as gateway,
+            running(cast("ScriptedEngine", engine), data_dir=data_dir, patience_s=patience_s) as gateway,
             httpx2.AsyncClient(trust_env=False) as http,
             openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", http_client=http) as client,
         ):

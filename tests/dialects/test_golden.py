@@ -15,13 +15,14 @@ from claude_code_api.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from claude_code_api.dialects.dialect import Dialect
 from claude_code_api.dialects.openai_chat import OPENAI_CHAT
 from claude_code_api.dialects.openai_completions import OPENAI_COMPLETIONS
+from claude_code_api.dialects.openai_responses import OPENAI_RESPONSES
 from claude_code_api.turn.order import Order
 from claude_code_api.turn.result import fold
 from tests.dialects.event_lines import load_events
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SCENARIOS = sorted(folder.name for folder in GOLDEN.iterdir() if folder.is_dir())
-DIALECTS: tuple[Dialect, ...] = (ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_COMPLETIONS)
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_RESPONSES)
 
 
 def _pretty(value: Any) -> bytes:

@@ -110,6 +110,35 @@ async def test_an_answer_that_nobody_has_read_is_nobody_elses() -> None:
         assert other.connections == 2
 
 
+async def test_an_answer_that_is_over_has_no_say_in_the_next_one() -> None:
+    """Its reader wakes up late, when another request is on the connection already."""
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+    go_on.set()
+    async with server(OK) as other, upstream(other.url) as one:
+        say = other.say
+
+        async def say_when_told(writer: asyncio.StreamWriter) -> None:
+            arrived.set()
+            await go_on.wait()
+            await say(writer)
+
+        other.say = say_when_told
+        first = await asked(one)
+        await first.pour(lambda _: None)
+        arrived.clear()
+        go_on.clear()
+        second = asyncio.create_task(asked(one))
+        await arrived.wait()
+        first.pause()
+        first.leave()
+        first.resume()
+        go_on.set()
+        pieces: list[bytes] = []
+        await (await second).pour(pieces.append)
+        assert pieces == [b"ok"]
+        assert other.connections == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -195,6 +195,7 @@ class Running:
 def filled(path: str) -> str:
     """A route's path, with something in the place of each parameter."""
     path = path.replace("{model_id:path}", "sonnet").replace("{model_id}", "sonnet")
+    path = path.replace("{response_id}", "resp_none")
     return re.sub(r"\{(project|session)_id\}", SOME_ID, path)
 
 
@@ -229,6 +230,7 @@ async def running(
     flow: FlowOptions | None = None,
     data_dir: Path | None = None,
     level: LogLevel = LogLevel.DEBUG,
+    patience_s: float = PATIENCE_S,
 ) -> AsyncIterator[Running]:
     """Serve as `app.serve` does, with the same server configuration, but without signals and ticks."""
     engine, logs = engine or says("Hello", "!"), LogLines()
@@ -236,7 +238,7 @@ async def running(
         settings = settings_of(http=http, flow=flow, storage=storage)
         gateway = app.build(engine, store, access or with_key(), settings)
         try:
-            async with _served(gateway, engine, logs, store, level) as served:
+            async with _served(gateway, engine, logs, store, level) as served, asyncio.timeout(patience_s):
                 yield served
         finally:
             await gateway.close()
@@ -282,7 +284,7 @@ async def _served(
         headers = {"authorization": f"Bearer {KEY}"}
         client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
         try:
-            async with client, asyncio.timeout(PATIENCE_S):
+            async with client:
                 yield Running(engine, gateway.runner, gateway.routes, port, logs, client, state.tasks, gateway, store)
         finally:
             server.close()

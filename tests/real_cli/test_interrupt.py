@@ -13,7 +13,7 @@ from claude_code_api.engine.process import ProcessState
 from claude_code_api.flow.ports import Lease
 from claude_code_api.standin import Answer, Gate, Text, Thinking
 from claude_code_api.turn.errors import ErrorKind
-from claude_code_api.turn.events import Ended, EndReason, Failed, PartKind, TurnEvent
+from claude_code_api.turn.events import Ended, EndReason, Failed, PartKind, TurnEvent, Usage
 from tests.real_cli.living import processes_of
 from tests.real_cli.rig import Rig, asks, blocking, checked, plan, rest, terminal
 
@@ -37,10 +37,10 @@ def answer_held_at(position: int, gate: str) -> Answer:
 
 
 async def read(batches: AsyncIterator[Sequence[TurnEvent]], count: int) -> list[TurnEvent]:
-    """Take events until there are so many."""
+    """Take events until there are so many, not counting the figures."""
     events: list[TurnEvent] = []
     while len(events) < count:
-        events += await anext(batches)
+        events += [event for event in await anext(batches) if not isinstance(event, Usage)]
     assert len(events) == count
     return events
 

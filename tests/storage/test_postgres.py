@@ -57,6 +57,16 @@ async def test_a_server_that_was_restarted_is_found_again(options: StorageOption
         await talk.round("again", "welcome")
 
 
+async def test_a_gateway_that_lost_its_server_is_known_as_alive_again(options: StorageOptions, store: SqlStore) -> None:
+    await Talk(store).ask("hello", of_turn={"boot_id": store.boot_id})
+    async with open_store(options) as other:
+        for _ in range(2):
+            assert await other.unfinished() == ()
+            cut_all_connections(options)
+            assert await store.unfinished() == ()
+            assert await other.unfinished() == ()
+
+
 async def test_many_connections_at_once_are_found_again(options: StorageOptions, store: SqlStore) -> None:
     talks = [Talk(store, a_session(f"s{n}")) for n in range(16)]
     await asyncio.gather(*(talk.round("hello", "hi") for talk in talks))

@@ -333,3 +333,16 @@ async def test_the_data_directory_can_be_moved(tmp_path: Path) -> None:
     async with open_store(sqlite(moved)) as store:
         (turn,) = await store.unfinished()
         assert turn.state is TurnState.ACCEPTED
+
+
+async def test_what_a_killed_gateway_left_is_swept_away(tmp_path: Path) -> None:
+    def signs() -> set[str]:
+        return {path.name for path in (tmp_path / "data").glob("gateway.db.boot-*")}
+
+    async with open_store(sqlite(tmp_path)) as store:
+        own = {f"gateway.db.boot-{store.boot_id}"}
+        assert signs() == own
+        (tmp_path / "data" / "gateway.db.boot-killed").touch()
+        async with open_store(sqlite(tmp_path)) as second:
+            assert signs() == own | {f"gateway.db.boot-{second.boot_id}"}
+    assert signs() == set()

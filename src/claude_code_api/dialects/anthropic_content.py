@@ -93,8 +93,7 @@ def _blocks(content: Json, path: str, notes: Notes) -> Iterator[Block]:
 
 def _block(body: JsonObject, place: str) -> Block:
     kind = required_string(body, "type", f"{place}.")
-    # What clients echo of an answer: a null, and no citations, say nothing.
-    body = {name: value for name, value in body.items() if value is not None and (name, value) != ("citations", [])}
+    body = {name: value for name, value in body.items() if not _says_nothing(name, value)}
     for name, wanted, words in _NEEDED.get(kind, ()):
         if not isinstance(body.get(name), wanted):
             raise wrong_kind(body.get(name), f"{place}.{name}", words)
@@ -103,7 +102,14 @@ def _block(body: JsonObject, place: str) -> Block:
     return block_of(body)
 
 
+def _says_nothing(name: str, value: Json) -> bool:
+    """Tell what means the same when it is left out: clients send these along."""
+    return value is None or (name == "citations" and value == []) or (name == "is_error" and value is False)
+
+
 def _whole_result(body: JsonObject, place: str) -> JsonObject:
+    if not isinstance(body.get("is_error", True), bool):
+        raise wrong_kind(body["is_error"], f"{place}.is_error", "a boolean")
     content = body.get("content", "")
     if isinstance(content, str):
         return {**body, "content": content}

@@ -1,7 +1,7 @@
 """A responses request body → `TurnRequest`, and the list of every field with what becomes of it.
 
 Nothing is passed over in silence: a field that is present, is not `null`, does not ask for the default and is not
-honoured is named in `TurnRequest.ignored`. `docs/dialects/openai-responses.md` says the same in a table; a test compares.
+honoured is named in `TurnRequest.ignored`. `docs/dialects/openai-responses.md` says the same; a test compares.
 
 What the response object has to repeat of its request goes into the turn's note, so that it can be told at another time.
 """
@@ -124,7 +124,7 @@ def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
     tier = _service_tier(body, notes)
     instructions = optional_string(body, "instructions")
     stream = _stream(body, notes)
-    note = {"echo": _echo(body, tools), "encrypted": ENCRYPTED in _include(body, notes)}
+    note: JsonObject = {"echo": _echo(body, tools), "encrypted": ENCRYPTED in _include(body, notes)}
     _name_inside(text, ("format",), {"verbosity": ("medium",)}, "text.", notes)
     name_the_rest(body, HONOURED, NAMED, DEFAULTS, notes)
     return TurnRequest(

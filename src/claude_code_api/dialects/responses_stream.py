@@ -9,7 +9,6 @@ from __future__ import annotations
 from claude_code_api.dialects.json_text import dump, dump_text
 from claude_code_api.dialects.openai_shared import ERRORS
 from claude_code_api.dialects.responses_output import (
-    Head,
     Status,
     head_of,
     item_id,
@@ -22,6 +21,7 @@ from claude_code_api.dialects.responses_output import (
 from claude_code_api.dialects.sse import named_frame
 from claude_code_api.turn.errors import TurnError
 from claude_code_api.turn.events import (
+    ApprovalWanted,
     Ended,
     Failed,
     PartDelta,
@@ -89,13 +89,11 @@ class ResponsesEncoder:
                 self._end_part(event)
             case Started():
                 return self._start(event)
-            case Ended():
-                return self._end()
-            case Failed():
-                return self._fail(event.error)
+            case Ended() | Failed():
+                return self._end(event)
             case ToolActivity():
                 return self._settle("completed")
-            case Usage() | _:
+            case Usage() | ApprovalWanted():  # pragma: no branch (the union ends here; mypy proves it)
                 # What waits for approval is shown by the live endpoints.
                 pass
         return b""
@@ -214,7 +212,9 @@ class ResponsesEncoder:
 
     # Ends
 
-    def _end(self) -> bytes:
+    def _end(self, event: Ended | Failed) -> bytes:
+        if isinstance(event, Failed):
+            return self._fail(event.error)
         status = status_of(self._fold.result())
         return self._settle(status) + self._whole_response(f"response.{status}")
 

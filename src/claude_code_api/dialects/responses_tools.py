@@ -1,8 +1,8 @@
 """Responses' tools, tool choice and text format → the words of a turn.
 
-Served are functions. What OpenAI would run on its side (`web_search`, `mcp`, …), groups of tools (`namespace`) and tools
-that take free text (`custom`) have no counterpart in a call with a JSON object: they are left out and named, because
-agents send their whole tool box to every server. A choice that cannot be followed is refused.
+Served are functions. What OpenAI would run on its side (`web_search`, `mcp`, …), groups of tools (`namespace`) and
+tools that take free text (`custom`) have no counterpart in a call with a JSON object: they are left out and named,
+because agents send their whole tool box to every server. A choice that cannot be followed is refused.
 """
 
 from __future__ import annotations

@@ -42,12 +42,15 @@ class BrokenOffError(Exception):
 
 
 class Answer:
-    """The answer to one request: its head is here, its body is still to come."""
+    """The answer to one request: its head is here, its body is still to come.
+
+    Once it is complete its connection may carry the next one, and this one has no say in it any more.
+    """
 
     def __init__(self, connection: Connection, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Keep the head; names are in lower case."""
         self.status, self.headers = status, headers
-        self._connection = connection
+        self._connection, self._exchange = connection, connection.exchange
 
     def header(self, name: bytes) -> str | None:
         """The first header of this name."""
@@ -72,15 +75,21 @@ class Answer:
 
     def pause(self) -> None:
         """Let the upstream wait: whoever takes the body cannot keep up."""
-        self._connection.pause()
+        if self._is_on():
+            self._connection.pause()
 
     def resume(self) -> None:
         """Go on after a pause."""
-        self._connection.resume()
+        if self._is_on():
+            self._connection.resume()
 
     def leave(self) -> None:
         """Nobody wants the rest. Does nothing once the answer is complete."""
-        self._connection.leave()
+        if self._is_on():
+            self._connection.leave()
+
+    def _is_on(self) -> bool:
+        return self._connection.exchange == self._exchange
 
 
 class Connection(asyncio.Protocol):
@@ -90,12 +99,15 @@ class Connection(asyncio.Protocol):
         """Begin unconnected; `free` is told when an exchange is complete and the connection may have another."""
         self.open = True
         self.free_since_s = 0.0
+        # Counts the requests that it has carried.
+        self.exchange = 0
         self._free = free
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._begin(None)
 
     def _begin(self, head: asyncio.Future[Answer] | None) -> None:
+        self.exchange += 1
         self._head = head
         self._end: asyncio.Future[None] | None = None
         self._take: Take | None = None

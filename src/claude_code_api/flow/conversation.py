@@ -86,10 +86,13 @@ def names_to_go_on_from(sent: Heard) -> tuple[bytes, ...]:
     return tuple(names)
 
 
-def go_on(held: Sequence[StoredMessage], sent: Heard, *, with_thoughts: bool) -> Continuation | None:
+def go_on(
+    held: Sequence[StoredMessage], sent: Heard, *, with_thoughts: bool, appends: bool = False
+) -> Continuation | None:
     """Recognise what of `sent` the session holds already. None: it is another conversation.
 
-    `with_thoughts`: the model is the one whose thoughts are held, so they go back to it.
+    `with_thoughts`: the model is the one whose thoughts are held, so they go back to it. `appends`: whatever is sent
+    comes after what is held.
     """
     turns = _as_clients_see_it(held)
     shown = heard([turn.shown for turn in turns])
@@ -103,7 +106,7 @@ def go_on(held: Sequence[StoredMessage], sent: Heard, *, with_thoughts: bool) ->
             messages = (*_messages(turns[:before]), *again, *new)
             superseded = tuple(entry.id for turn in turns[count:] for entry in turn.entries)
             return Continuation(messages, shown.part(0, count) + sent.part(repeated), new, superseded)
-    if held and any(message.role == "assistant" for message in sent.messages):
+    if held and not appends and any(message.role == "assistant" for message in sent.messages):
         return None
     return Continuation((*_messages(turns), *sent.messages), shown + sent, sent.messages)
 

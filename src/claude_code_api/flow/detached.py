@@ -312,7 +312,7 @@ def _refuse_another_request(body_digest: bytes, key: IdempotencyKey) -> None:
 
 def _told_again(turn: Turn, answer: Message | None) -> list[TurnEvent]:
     """Tell a turn from what is kept of it: the same words, in larger pieces."""
-    events: list[TurnEvent] = [Started(turn.id, turn.model, int(turn.created_s))]
+    events: list[TurnEvent] = [Started(turn.id, turn.model, int(turn.created_s), turn.session_id)]
     events += events_of(answer) if answer is not None else ()
     if turn.usage is not None:
         events.append(turn.usage)

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from claude_code_api.flow.access import Caller
@@ -57,7 +58,8 @@ class Entry:
         self.request = replace(
             ask.request,
             messages=place.continuation.messages,
-            system=ask.request.system or place.session.system,
+            system=(*ask.request.instructions, *place.system(ask.request)),
+            instructions=(),
         )
         self.head_digest: bytes | None = None
         # What it holds: nobody else writes to its session.
@@ -247,6 +249,7 @@ class Ledger:
             boot_id=self.store.boot_id,
             fence=place.session.fence + 1,
             created_s=self.clock.now_s(),
+            note=_note(ask.request),
         )
 
     def _acceptance(self, ask: Ask, turn: Turn, place: Place) -> Acceptance:
@@ -254,15 +257,18 @@ class Ledger:
         first = place.session.message_count + 1
         return Acceptance(
             turn=turn,
-            messages=tuple(
-                StoredMessage(str(uuid.uuid4()), turn.session_id, first + n, turn.id, message, turn.created_s)
-                for n, message in enumerate(new)
+            messages=(
+                *place.copied,
+                *(
+                    StoredMessage(str(uuid.uuid4()), turn.session_id, first + n, turn.id, message, turn.created_s)
+                    for n, message in enumerate(new)
+                ),
             ),
             new_session=place.session if place.new else None,
             superseded=place.continuation.superseded,
             open_digest=place.continuation.shown.digest(),
             model=ask.request.model,
-            system=ask.request.system or place.session.system,
+            system=place.system(ask.request),
             project_id=turn.project_id,
             idempotency=ask.idempotency,
         )
@@ -313,6 +319,11 @@ class Ledger:
         """Write what still waits."""
         await self.journal.close()
         await self.write_rest()
+
+
+def _note(request: TurnRequest) -> str | None:
+    """Write down what the answer needs when it is told at another time, if it may be."""
+    return orjson.dumps(request.note).decode() if request.stored and request.note is not None else None
 
 
 async def to_its_end(work: Coroutine[Any, Any, None]) -> None:

@@ -10,12 +10,21 @@ from typing import Protocol
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.calls import check_calls
 from claude_code_api.flow.conversation import Continuation, Heard, go_on, heard, names_to_go_on_from, title_of
+from claude_code_api.flow.forks import fork_of
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Clock, Store
-from claude_code_api.flow.records import IdempotencyKey, Profile, Project, Session
+from claude_code_api.flow.records import (
+    IdempotencyKey,
+    Profile,
+    Project,
+    Session,
+    StoredMessage,
+    Turn,
+    TurnState,
+)
 from claude_code_api.flow.writers import Writers
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
-from claude_code_api.turn.request import TurnRequest
+from claude_code_api.turn.request import TextBlock, TurnRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,15 @@ class Place:
     continuation: Continuation
     new: bool
     work: Work = Work()
+    # What a new one begins with, where it is the fork of another.
+    copied: tuple[StoredMessage, ...] = ()
+
+    def system(self, request: TurnRequest) -> tuple[TextBlock, ...]:
+        """Say what is above the conversation from now on."""
+        held, sent = self.session.system, request.system
+        if not request.appends:
+            return sent or held
+        return held if held[len(held) - len(sent) :] == sent else (*held, *sent)
 
 
 class FirstAnswer(Protocol):
@@ -92,10 +110,16 @@ class Places:
         if ask.beside is not None:
             return await self._beside(ask.beside.place, stack)
         sent = heard(ask.request.messages)
+        if ask.request.continues is not None:
+            after = await self._after(ask.request.continues, ask, sent, stack)
+            check_calls(after.continuation.messages)
+            return after
         if ask.request.session_id is None:
             found = await self._known(ask, sent, stack)
         else:
             found = await self._named(ask, sent, stack)
+            if found is None and ask.request.appends:
+                raise no_such_conversation()
             check_calls(found.continuation.messages if found is not None else sent.messages)
         if found is not None:
             return found
@@ -171,6 +195,37 @@ class Places:
             stack.push_async_callback(attempt.pop_all().aclose)
             return place
 
+    async def _after(self, turn_id: str, ask: Ask, sent: Heard, stack: AsyncExitStack) -> Place:
+        """The session of a turn; where it has gone on since, a fork of what it was then."""
+        turn = await self._store.turn(turn_id, ask.owner)
+        origin = await self._current(turn.session_id, ask.owner) if turn is not None else None
+        if turn is None or origin is None or turn.note is None or turn.dialect != ask.dialect:
+            raise no_such_answer()
+        if turn.state is not TurnState.COMPLETED:
+            message = "This response is not whole, so nothing can follow it: ask again after the one before it."
+            raise invalid(message, param="previous_response_id")
+        async with AsyncExitStack() as attempt:
+            if origin.fence == turn.fence:
+                await attempt.enter_async_context(self._writers.alone(origin.id))
+                # Whoever was before us in the queue has gone on with it.
+                origin = await self._current(turn.session_id, ask.owner) or origin
+                place = await self._gone_on(origin, ask, sent) if origin.fence == turn.fence else None
+                if place is not None:
+                    stack.push_async_callback(attempt.pop_all().aclose)
+                    return place
+        return await self._forked(origin, turn, ask, sent, stack)
+
+    async def _forked(self, origin: Session, turn: Turn, ask: Ask, sent: Heard, stack: AsyncExitStack) -> Place:
+        held = await self._store.history(origin.id)
+        last = turn.answer_number or max((entry.number for entry in held if entry.turn_id == turn.id), default=0)
+        fork, copies = fork_of(origin, [entry for entry in held if entry.number <= last], now_s=self._clock.now_s())
+        with_thoughts = origin.model == ask.request.model
+        continuation = go_on(copies, sent, with_thoughts=with_thoughts, appends=True)
+        if continuation is None:  # pragma: no cover - what appends always goes on
+            raise no_such_answer()
+        await stack.enter_async_context(self._writers.alone(fork.id))
+        return Place(fork, continuation, new=True, copied=copies)
+
     async def _current(self, session_id: str, owner: str) -> Session | None:
         session = await self._store.session(session_id, owner)
         expired = session is not None and session.expires_s is not None and session.expires_s <= self._clock.now_s()
@@ -178,7 +233,7 @@ class Places:
 
     async def _gone_on(self, session: Session, ask: Ask, sent: Heard) -> Place | None:
         held = await self._store.history(session.id)
-        continuation = go_on(held, sent, with_thoughts=session.model == ask.request.model)
+        continuation = go_on(held, sent, with_thoughts=session.model == ask.request.model, appends=ask.request.appends)
         return Place(session, continuation, new=False) if continuation is not None else None
 
     def _new_session(self, ask: Ask, project: Project | None) -> Session:
@@ -196,6 +251,18 @@ class Places:
             last_used_s=now_s,
             ttl_s=self._options.session_ttl_s,
         )
+
+
+def no_such_answer() -> TurnRefusedError:
+    """Refuse to go on from a response that is not there, or is somebody else's: nobody can tell the two apart."""
+    message = "There is no response with this id; with `store: false`, or once it is deleted, none can follow it."
+    return TurnRefusedError(TurnError(ErrorKind.NOT_FOUND, message, source="client", param="previous_response_id"))
+
+
+def no_such_conversation() -> TurnRefusedError:
+    """Refuse a conversation that is not there, or is somebody else's."""
+    message = "There is no conversation with this id."
+    return TurnRefusedError(TurnError(ErrorKind.NOT_FOUND, message, source="client", param="conversation"))
 
 
 def _gone() -> TurnRefusedError:

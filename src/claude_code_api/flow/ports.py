@@ -198,6 +198,10 @@ class Store(Protocol):
         """Return a session's turns from a fence on, in order."""
         ...
 
+    async def forget_note(self, turn_id: str, owner: str) -> bool:
+        """Drop a turn's note and its journal: its answer can no longer be asked for by its id. False: it has none."""
+        ...
+
     async def answer(self, turn_id: str, owner: str) -> StoredMessage | None:
         """Return what a turn answered."""
         ...

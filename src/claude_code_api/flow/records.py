@@ -134,6 +134,8 @@ class Turn:
     first_token_ms: float | None = None
     # The number of the answer in its session, where there is one.
     answer_number: int | None = None
+    # What its dialect needs to tell the answer at another time, as JSON; without it, it does not.
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from claude_code_api.flow.ports import Clock, Engine, Lease, Plan, StaleError, S
 from claude_code_api.flow.records import IdempotencyKey
 from claude_code_api.flow.tally import Tally
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
-from claude_code_api.turn.events import Failed, PartDelta, TurnEvent
+from claude_code_api.turn.events import Failed, PartDelta, Started, TurnEvent
 from claude_code_api.turn.order import Order, OrderError
 from claude_code_api.turn.request import TurnRequest
 from claude_code_api.turn.result import Fold, TurnResult
@@ -149,6 +149,8 @@ class RunningTurn:
     def _checked(self, event: TurnEvent) -> TurnEvent:
         if isinstance(event, Failed) and self._cause is not None:
             event = Failed(self._cause)
+        elif isinstance(event, Started):
+            event = replace(event, session_id=self.session_id)
         try:
             self._order.check(event)
         except OrderError as error:

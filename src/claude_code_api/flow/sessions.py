@@ -9,6 +9,7 @@ from typing import Final
 
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.conversation import heard, title_of
+from claude_code_api.flow.forks import fork_of
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Clock, Store, Workplaces
 from claude_code_api.flow.records import (
@@ -113,24 +114,10 @@ class Sessions:
             if count is None:
                 raise no_such("message")
             taken = held[:count]
-        now_s = self._clock.now_s()
-        fork = replace(
-            self._blank(caller),
-            project_id=origin.project_id,
-            title=title if title is not None else origin.title,
-            model=origin.model,
-            system=origin.system,
-            profile=origin.profile,
-            ttl_s=origin.ttl_s,
-            forked_from=origin.id,
-            forked_at=len(taken),
-        )
-        copies = tuple(
-            replace(entry, id=str(uuid.uuid4()), session_id=fork.id, number=n, turn_id=None)
-            for n, entry in enumerate(taken, 1)
-        )
+        fork, copies = fork_of(origin, taken, now_s=self._clock.now_s())
+        fork = fork if title is None else replace(fork, title=title)
         await self._store.add_session(fork, copies, _digest(copies))
-        return replace(fork, message_count=len(copies), last_used_s=now_s)
+        return replace(fork, message_count=len(copies))
 
     async def take_in(self, caller: Caller, transcript: str, wanted: SessionPatch) -> Session:
         """Begin a session with what a transcript of Claude Code holds."""

@@ -16,6 +16,7 @@ from claude_code_api.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from claude_code_api.dialects.dialect import Dialect
 from claude_code_api.dialects.openai_chat import OPENAI_CHAT
 from claude_code_api.dialects.openai_completions import OPENAI_COMPLETIONS
+from claude_code_api.dialects.openai_responses import OPENAI_RESPONSES
 from claude_code_api.flow.ledger import store_refusal
 from claude_code_api.flow.ports import StoreError
 from claude_code_api.http.methods import allowed_methods
@@ -27,6 +28,7 @@ DIALECTS: Final[dict[str, Dialect]] = {
     "/v1/chat/completions": OPENAI_CHAT,
     "/v1/completions": OPENAI_COMPLETIONS,
     "/v1/messages": ANTHROPIC_MESSAGES,
+    "/v1/responses": OPENAI_RESPONSES,
 }
 
 _BY_STATUS: Final = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -30,7 +30,7 @@ from claude_code_api.turn.request import TurnRequest
 
 # Bodies are read by the dialects, so that an error names the field in the dialect's own way; what `/docs` shows of
 # them is written here.
-_BODY: Final[dict[str, Any]] = {
+BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": {"type": "object", "additionalProperties": True}}},
@@ -80,7 +80,8 @@ class Turns:
         return one
 
 
-def _idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
+def idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
+    """Read the client's own name for a request, where it gave one."""
     key = request.headers.get(_IDEMPOTENCY)
     if key is None:
         return None
@@ -90,19 +91,20 @@ def _idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
     return IdempotencyKey(f"{request.url.path} {key}", hashlib.sha256(body).digest())
 
 
-def turn_routes(turns: Turns) -> APIRouter:
-    """Make a route for every dialect."""
+def turn_routes(turns: Turns, *, apart: Collection[str] = ()) -> APIRouter:
+    """Make a route for every dialect; paths that stand `apart` have one of their own."""
     router = APIRouter(tags=["turns"])
 
     def add(path: str, dialect: Dialect) -> None:
         async def answer_turn(request: Request, caller: GuardedCaller) -> Response:
             body = await request.body()
             turn = dialect.parse(decode_object(body), dict(request.headers))
-            begin = turns.begin(caller, dialect.name, _idempotency_key(request, body))
+            begin = turns.begin(caller, dialect.name, idempotency_key(request, body))
             return TurnResponse(TurnAnswer(dialect, turn, begin, turns.pulse, turns.clock))
 
-        router.post(path, name=dialect.name, openapi_extra=_BODY, response_class=Response)(answer_turn)
+        router.post(path, name=dialect.name, openapi_extra=BODY, response_class=Response)(answer_turn)
 
     for path, dialect in DIALECTS.items():
-        add(path, dialect)
+        if path not in apart:
+            add(path, dialect)
     return router

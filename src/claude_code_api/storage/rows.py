@@ -227,6 +227,7 @@ def turn_values(turn: Turn) -> Values:
         "ended_s": turn.ended_s,
         "first_token_ms": turn.first_token_ms,
         "answer_number": turn.answer_number,
+        "note": turn.note,
         **outcome_values(turn.usage, turn.ended, turn.error),
     }
 
@@ -268,4 +269,5 @@ def turn_of(row: AnyRow) -> Turn:
         error=error and TurnError(**{**error, "kind": ErrorKind(error["kind"])}),
         first_token_ms=row.first_token_ms,
         answer_number=row.answer_number,
+        note=row.note,
     )

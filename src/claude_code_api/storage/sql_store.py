@@ -56,6 +56,9 @@ class SqlStore:
     async def turns_of(self, session_id: str, owner: str, *, from_fence: int) -> tuple[Turn, ...]:
         return await self._database.read(lambda c: sql_turns.turns_of(c, session_id, owner, from_fence))
 
+    async def forget_note(self, turn_id: str, owner: str) -> bool:
+        return await self._database.write(lambda c: sql_turns.forget_note(c, turn_id, owner), vital=True)
+
     async def answer(self, turn_id: str, owner: str) -> StoredMessage | None:
         return await self._database.read(lambda c: sql_turns.answer(c, turn_id, owner))
 

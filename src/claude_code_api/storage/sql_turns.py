@@ -351,6 +351,14 @@ def turns_of(connection: Connection, session_id: str, owner: str, from_fence: in
     return tuple(map(turn_of, rows))
 
 
+def forget_note(connection: Connection, turn_id: str, owner: str) -> bool:
+    noted = (turns.c.id == turn_id, turns.c.owner == owner, turns.c.note.is_not(None))
+    found = connection.execute(update(turns).where(*noted).values(note=None).returning(turns.c.id)).first()
+    if found is not None:
+        connection.execute(_DROP_EVENTS, {"of_turn": turn_id})
+    return found is not None
+
+
 def answer(connection: Connection, turn_id: str, owner: str) -> StoredMessage | None:
     row = connection.execute(
         select(messages)

@@ -29,7 +29,7 @@ from sqlalchemy.engine import Dialect
 from typing_extensions import override
 
 # The newest script in `migrations/versions`.
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 # PostgreSQL's text holds every character but NUL; written as these, NUL goes in and comes out in both databases.
 _ESCAPE: Final = "\x1a"
@@ -175,6 +175,8 @@ turns: Final = Table(
     Column("error", Text),
     Column("first_token_ms", NUMBER),
     Column("answer_number", Integer),
+    # A JSON object, of its dialect's own.
+    Column("note", Text),
     Index(None, "session_id", "fence"),
     Index(
         "ix_turns_unfinished", "boot_id", sqlite_where=text("ended_s IS NULL"), postgresql_where=text("ended_s IS NULL")
