@@ -161,6 +161,14 @@ def test_what_clients_echo_of_an_answer_says_nothing() -> None:
     assert said.blocks == (TextBlock("a"), ToolUseBlock("t1", "look", {"a": [1, None]}))
 
 
+def test_a_result_that_says_that_it_is_no_error_is_a_result() -> None:
+    called: Any = {"role": "assistant", "content": [CALL]}
+    *_, answered = parsed(USER, called, {"role": "user", "content": [{**RESULT, "is_error": False}]}).messages
+    assert answered == parsed(USER, called, {"role": "user", "content": [RESULT]}).messages[-1]
+    odd: Any = {"role": "user", "content": [{**RESULT, "is_error": "no"}]}
+    assert refusal(USER, called, odd)[0] == "messages[2].content[0].is_error"
+
+
 def test_a_begun_answer_and_neighbours_of_one_role() -> None:
     call: Any = {"role": "assistant", "content": [CALL]}
     request = parsed(

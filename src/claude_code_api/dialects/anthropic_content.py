@@ -109,7 +109,7 @@ def _says_nothing(name: str, value: Json) -> bool:
 
 def _whole_result(body: JsonObject, place: str) -> JsonObject:
     if not isinstance(body.get("is_error", True), bool):
-        raise wrong_kind(body["is_error"], f"{place}.is_error", "a boolean")
+        raise wrong_kind(body["is_error"], f"{place}.is_error", "true or false")
     content = body.get("content", "")
     if isinstance(content, str):
         return {**body, "content": content}

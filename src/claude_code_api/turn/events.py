@@ -39,13 +39,13 @@ class EndReason(Enum):
 class Started:
     """The model took the request. `model` is the one that really answers; `created_s` is Unix time.
 
-    The engine does not know of sessions: `session_id` is written in where the turn is run.
+    Engines know of no sessions: `session_id` is written in where the turn is run, and is no part of what they say.
     """
 
     turn_id: str
     model: str
     created_s: int
-    session_id: str = ""
+    session_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

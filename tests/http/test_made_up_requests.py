@@ -1,0 +1,200 @@
+"""Requests that nobody wrote, made up from the API's own description: no 5xx, and every error in its dialect's shape.
+
+What the turn endpoints take is described by the vendors' own types: our description says only that it is an object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+import requests
+import schemathesis
+from anthropic.types.message_count_tokens_params import MessageCountTokensParams
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from hypothesis import HealthCheck, Phase, given, settings
+from openai.types.chat.completion_create_params import (
+    CompletionCreateParamsNonStreaming as ChatCreateParams,
+)
+from openai.types.completion_create_params import CompletionCreateParamsNonStreaming
+from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
+from pydantic import TypeAdapter
+
+from claude_code_api.flow.options import FlowOptions
+from tests.http.loopback import CHAT, KEY, Running, running
+
+BODIES: dict[str, Any] = {
+    CHAT: ChatCreateParams,
+    "/v1/completions": CompletionCreateParamsNonStreaming,
+    "/v1/messages": MessageCreateParamsNonStreaming,
+    "/v1/messages/count_tokens": MessageCountTokensParams,
+    "/v1/responses": ResponseCreateParamsNonStreaming,
+}
+# Half of the requests are about something that is there.
+LIVE = ("project_id", "session_id", "response_id")
+AUTHORIZATION = {"authorization": f"Bearer {KEY}"}
+# A good part of the time goes into making requests up.
+PATIENCE_S = 1500
+
+
+def with_vendors_bodies(document: dict[str, Any]) -> dict[str, Any]:
+    """Describe what the turn endpoints take as the vendors' clients do."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for path, kind in BODIES.items():
+        if path not in document["paths"]:
+            continue
+        name = path.strip("/").replace("/", "_")
+        body = TypeAdapter(kind).json_schema(ref_template=f"#/components/schemas/{name}_{{model}}")
+        schemas |= {f"{name}_{inner}": schema for inner, schema in body.pop("$defs", {}).items()}
+        # It runs on when it has been answered: the end of the test would be no end.
+        body["properties"].pop("background", None)
+        document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"] = body
+    return document
+
+
+@dataclass
+class Tally:
+    """What came back."""
+
+    cases: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+class MakesUp:
+    """Sends made-up requests and judges the answers."""
+
+    def __init__(self, url: str) -> None:
+        self.tally = Tally()
+        self._url = url
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._chance = random.Random(7)
+
+    def try_each(self, document: dict[str, Any], cases: int) -> Tally:
+        schema = schemathesis.openapi.from_dict(document)
+        operations = [found.ok() for found in schema.get_all_operations()]
+        for operation in operations:
+            self._try(operation, max(1, cases // len(operations)))
+        return self.tally
+
+    def _try(self, operation: Any, cases: int) -> None:
+        live = self._make_something()
+
+        @settings(
+            max_examples=cases,
+            phases=[Phase.generate],
+            database=None,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy())
+        def send(case: Any) -> None:
+            if case.path_parameters and self._chance.random() < 0.5:  # noqa: PLR2004 - a coin
+                case.path_parameters |= {name: live[name] for name in LIVE if name in case.path_parameters}
+            self._judge(case)
+
+        send()
+
+    def _make_something(self) -> dict[str, str]:
+        """Make what the ids of a path can stand for: an operation may have removed the last ones."""
+        with httpx2.Client(base_url=self._url, headers=AUTHORIZATION, trust_env=False) as http:
+            found = {
+                f"{kind}_id": http.post(f"/v1/{kind}s", json={"name": kind} if kind == "project" else {}).json()["id"]
+                for kind in ("project", "session")
+            }
+            answer = http.post("/v1/responses", json={"model": "sonnet", "input": "hi"})
+        return {**found, "response_id": answer.json().get("id", "resp_none")}
+
+    def _judge(self, case: Any) -> None:
+        answer = case.call(base_url=self._url, headers=AUTHORIZATION, session=self._session)
+        self.tally.cases += 1
+        self.tally.statuses[answer.status_code] += 1
+        complaint = complaint_about(case.method, case.operation.path, answer.status_code, answer.content)
+        if complaint:
+            self.tally.wrong.append(f"{complaint}\n  {case.as_curl_command()[:1500]}\n  {answer.content[:500]!r}")
+
+
+def complaint_about(method: str, path: str, status: int, body: bytes) -> str | None:
+    """Say what is wrong with an answer."""
+    if status >= 500:  # noqa: PLR2004 - what a server says of itself
+        return f"{method} {path}: {status}"
+    if status < 400 or method == "HEAD":  # noqa: PLR2004 - not an error
+        return None
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return f"{method} {path}: {status} is not JSON"
+    wanted = anthropic_error if path.startswith("/v1/messages") else openai_error
+    return None if wanted(found) else f"{method} {path}: {status} is of another shape"
+
+
+def openai_error(body: Any) -> bool:
+    error = body.get("error") if isinstance(body, dict) and body.keys() == {"error"} else None
+    return (
+        isinstance(error, Mapping)
+        and {"message", "type", "param", "code"} <= error.keys()
+        and all(isinstance(error[name], str) for name in ("message", "type", "code"))
+        and isinstance(error["param"], str | None)
+    )
+
+
+def anthropic_error(body: Any) -> bool:
+    error = body.get("error") if isinstance(body, dict) and body.get("type") == "error" else None
+    return isinstance(error, Mapping) and all(isinstance(error.get(name), str) for name in ("type", "message"))
+
+
+async def made_up(gateway: Running, cases: int) -> Tally:
+    document = with_vendors_bodies((await gateway.http.get("/openapi.json")).json())
+    return await asyncio.to_thread(MakesUp(gateway.url).try_each, document, cases)
+
+
+async def judged(cases: int) -> None:
+    flow = FlowOptions(background_turns_max=0) if hasattr(FlowOptions, "background_turns_max") else FlowOptions()
+    async with running(flow=flow, patience_s=PATIENCE_S) as gateway:
+        tally = await made_up(gateway, cases)
+        complaints = list(bad_lines(gateway))
+    print(f"{tally.cases} requests:", dict(sorted(tally.statuses.items())))
+    assert not tally.wrong, f"{len(tally.wrong)} wrong:\n" + "\n".join(tally.wrong[:20])
+    assert complaints == []
+    assert tally.cases >= cases * 0.9
+    # It is not the door alone that was tried.
+    assert tally.statuses[200] > cases / 10
+
+
+def bad_lines(gateway: Running) -> Iterator[dict[str, Any]]:
+    """Log lines that tell of a bug, whatever the client was told."""
+    return (line for line in gateway.logs.all() if line["level"] in ("error", "critical"))
+
+
+async def test_some_made_up_requests() -> None:
+    await judged(300)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(PATIENCE_S)
+async def test_thousands_of_made_up_requests() -> None:
+    await judged(5000)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        (CHAT, 500, b"{}"),
+        (CHAT, 400, b"no"),
+        (CHAT, 422, b'{"detail":[]}'),
+        (CHAT, 400, b'{"type":"error","error":{"type":"a","message":"b"}}'),
+        (CHAT, 400, b'{"error":{"message":"a","type":"b","param":null,"code":1}}'),
+        ("/v1/messages", 400, b'{"error":{"message":"a","type":"b","param":null,"code":"c"}}'),
+    ],
+)
+def test_what_is_wrong_is_seen(path: str, status: int, body: bytes) -> None:
+    assert complaint_about("POST", path, status, body)
