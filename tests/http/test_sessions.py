@@ -484,6 +484,25 @@ class TestWhatCanBeDone:
             assert last_plan(gateway).request.system == (TextBlock("be brief"),)
             assert (await get(gateway, f"/v1/sessions/{made['id']}"))["title"] == "Plans"
 
+    async def test_one_without_a_title_is_called_by_its_first_words(self) -> None:
+        async with running(echoes()) as gateway:
+            made = (await gateway.http.post("/v1/sessions", json={})).json()["id"]
+            for text in ("about cats", "about dogs"):
+                await say(gateway, you(text), session=made)
+            assert (await get(gateway, f"/v1/sessions/{made}"))["title"] == "about cats"
+
+    async def test_what_runs_in_it_ends_before_it_is_deleted_and_is_on_the_bill(self) -> None:
+        door = Door()
+        engine = ScriptedEngine(lambda plan: [*answer_events(plan, "half ", "and")[:3], WaitFor(door)])
+        async with running(engine) as gateway:
+            asked = asyncio.create_task(say(gateway, you("a"), stream=True))
+            await door.reached.wait()
+            (session,) = (await get(gateway, "/v1/sessions"))["data"]
+            assert (await gateway.http.delete(f"/v1/sessions/{session['id']}")).status_code == 200
+            assert '"code":"interrupted"' in (await asked).text
+            (used,) = (await get(gateway, "/v1/usage"))["data"]
+            assert (used["turns"], used["failed_turns"]) == (1, 1)
+
     async def test_pages(self) -> None:
         async with running(echoes()) as gateway:
             made = [(await say(gateway, you(f"q{n}"))).headers["x-session-id"] for n in range(5)]

@@ -43,6 +43,8 @@ _log = structlog.get_logger("claude_code_api.flow")
 # Somebody else, on another machine, went on with the session in between: look again, but not for ever.
 TRIES: Final = 3
 STORE_RETRY_AFTER_S: Final = 5.0
+# Space is made by a person, or by a rotation of files: not within seconds.
+FULL_RETRY_AFTER_S: Final = 60.0
 # Ends that could not be written, kept in memory until they can be.
 MAX_UNWRITTEN: Final = 1000
 _ENDED_FROM_OUTSIDE: Final = frozenset({ErrorKind.INTERRUPTED, ErrorKind.SHUTTING_DOWN})
@@ -345,7 +347,8 @@ def store_refusal(error: StoreError) -> TurnRefusedError:
     """Say that nothing can be kept now, and so nothing be taken."""
     if error.full:
         message = "The gateway's disk is full: nothing new can be taken until there is space."
-        return TurnRefusedError(TurnError(ErrorKind.STORE_FULL, message, str(error)))
+        full = TurnError(ErrorKind.STORE_FULL, message, str(error), retry_after_s=FULL_RETRY_AFTER_S)
+        return TurnRefusedError(full)
     message = "The gateway's database does not answer; try again in a moment."
     return TurnRefusedError(
         TurnError(ErrorKind.STORE_UNAVAILABLE, message, str(error), retry_after_s=STORE_RETRY_AFTER_S)

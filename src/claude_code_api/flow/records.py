@@ -162,6 +162,8 @@ class Acceptance:
     superseded: tuple[str, ...] = ()
     # The history with the new messages, as yet unanswered.
     open_digest: bytes = b""
+    # What a session without a title is called from now on.
+    title: str = ""
     # What the session is from now on.
     model: str = ""
     system: tuple[TextBlock, ...] = ()

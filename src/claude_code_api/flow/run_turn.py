@@ -18,12 +18,13 @@ from claude_code_api.flow.access import Caller
 from claude_code_api.flow.admission import RETRY_AFTER_S, Admission
 from claude_code_api.flow.catalogue import Catalogue, Resolved
 from claude_code_api.flow.ledger import Entry, Ledger, state_of, store_refusal
-from claude_code_api.flow.options import FlowOptions, IgnoredParams, RemoteParts
+from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.places import Ask
 from claude_code_api.flow.ports import Clock, Engine, Lease, Plan, StaleError, StoreError
 from claude_code_api.flow.records import IdempotencyKey
+from claude_code_api.flow.refusals import refuse_what_is_elsewhere, refuse_what_would_be_ignored
 from claude_code_api.flow.tally import Tally
-from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Failed, PartDelta, Started, TurnEvent
 from claude_code_api.turn.order import Order, OrderError
 from claude_code_api.turn.request import TurnRequest
@@ -33,6 +34,8 @@ _log = structlog.get_logger("claude_code_api.flow")
 
 # At a shutdown, for the last words to reach the clients. One that does not read must not keep the gateway.
 LAST_WORDS_S: Final = 2.0
+# Somebody who deletes a session is not kept by a reader of it that does not read its last words.
+QUIET_S: Final = 5.0
 
 _DIED: Final = TurnError(ErrorKind.ENGINE_DIED, "The answer ended without an end.", source="engine")
 _LEFT: Final = TurnError(ErrorKind.INTERRUPTED, "The client left before the end of the answer.", source="client")
@@ -50,6 +53,8 @@ class RunningTurn:
         self._fold = Fold()
         self._order = Order()
         self._cause: TurnError | None = None
+        # Set once its end is written down, or could not be.
+        self.settled = asyncio.Event()
 
     @property
     def turn_id(self) -> str:
@@ -122,6 +127,8 @@ class RunningTurn:
             return Failed(replace(store_refusal(error).error, source="engine"))
         except StaleError:
             return Failed(_overtaken())
+        finally:
+            self.settled.set()
         return end
 
     def _count(self, *, left: bool) -> None:
@@ -137,6 +144,7 @@ class RunningTurn:
                 await self.entry.close(self.result, left=self._cause is None, first_token_ms=self._first_token_ms)
             except (StoreError, StaleError) as error:
                 _log.error("turn_end_not_written", turn_id=self.plan.turn_id, reason=str(error))
+        self.settled.set()
 
     def _checked_batch(self, batch: Sequence[TurnEvent]) -> Sequence[TurnEvent]:
         checked = []
@@ -196,8 +204,8 @@ class TurnRunner:
     ) -> AsyncIterator[RunningTurn]:
         """Run one turn for the length of the context. Raises `TurnRefusedError` where it cannot begin."""
         self._refuse_when_draining()
-        self._refuse_what_would_be_ignored(request)
-        self._refuse_what_is_elsewhere(request)
+        refuse_what_would_be_ignored(request, self._options)
+        refuse_what_is_elsewhere(request, self._options)
         async with self.admission.permit(caller.name), self._counted():
             # It may have waited for its place until after the end was called.
             self._refuse_when_draining()
@@ -239,22 +247,6 @@ class TurnRunner:
         if self.draining:
             raise _shutting_down()
 
-    def _refuse_what_would_be_ignored(self, request: TurnRequest) -> None:
-        if request.ignored and self._options.ignored_params is IgnoredParams.REFUSE:
-            first = request.ignored[0]
-            raise invalid(
-                f"`{first}` cannot be honoured, and this gateway is set to refuse it: leave it out.", param=first
-            )
-
-    def _refuse_what_is_elsewhere(self, request: TurnRequest) -> None:
-        if request.remote_parts and self._options.remote_parts is RemoteParts.REFUSE:
-            first = request.remote_parts[0]
-            raise invalid(
-                f"`{first}` names an image by an http(s) URL, which this gateway does not fetch. Send the image itself "
-                'as a data: URL ("data:image/png;base64,...").',
-                param=first,
-            )
-
     def _plan(self, entry: Entry, resolved: Resolved) -> Plan:
         return Plan(
             turn_id=entry.turn_id,
@@ -269,10 +261,22 @@ class TurnRunner:
 
     def interrupt(self, session_id: str, owner: str) -> int:
         """End the turns that run in a session; says how many."""
-        found = [turn for turn in self._running if (turn.entry.session_id, turn.entry.owner) == (session_id, owner)]
+        found = self._running_in(session_id, owner)
         for turn in found:
             turn.end_because(_interrupted())
         return len(found)
+
+    async def quiet(self, session_id: str, owner: str) -> None:
+        """End the turns that run in a session, and wait until that is written down."""
+        self.interrupt(session_id, owner)
+        ends = [asyncio.ensure_future(turn.settled.wait()) for turn in self._running_in(session_id, owner)]
+        if ends:
+            _, late = await asyncio.wait(ends, timeout=QUIET_S)
+            for end in late:
+                end.cancel()
+
+    def _running_in(self, session_id: str, owner: str) -> list[RunningTurn]:
+        return [turn for turn in self._running if (turn.session_id, turn.entry.owner) == (session_id, owner)]
 
     @property
     def _too_long(self) -> TurnError:

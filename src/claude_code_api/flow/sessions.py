@@ -78,8 +78,8 @@ class Sessions:
         return changed
 
     async def delete(self, session_id: str, caller: Caller) -> None:
-        """Delete one of the caller's sessions; what runs in it ends."""
-        self._runner.interrupt(session_id, caller.name)
+        """Delete one of the caller's sessions; what runs in it ends first, so that it is on the bill."""
+        await self._runner.quiet(session_id, caller.name)
         if not await self._store.delete_session(session_id, caller.name):
             raise no_such("session")
 

@@ -30,7 +30,7 @@ class TokenCounter:
         """Count what the model would read. Raises `TurnRefusedError` where that is not possible."""
         refuse_what_would_be_ignored(request, self._options)
         refuse_what_is_elsewhere(request, self._options)
-        async with self._admission.permit():
+        async with self._admission.permit(caller.name):
             resolved = await self._catalogue.resolve(request.model)
             plan = Plan(
                 turn_id=_NO_TURN,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from claude_code_api.flow.ports import IdempotencyConflictError, StaleError
 from claude_code_api.flow.records import (
@@ -47,6 +47,7 @@ _CONTINUE = (
         fence=sessions.c.fence + 1,
         message_count=sessions.c.message_count + bindparam("more_messages"),
         turn_count=sessions.c.turn_count + 1,
+        title=case((sessions.c.title == "", bindparam("title")), else_=sessions.c.title),
         model=bindparam("model"),
         system=bindparam("system"),
         project_id=bindparam("project_id"),
@@ -168,6 +169,7 @@ def _go_on(connection: Connection, acceptance: Acceptance) -> int:
         "of_owner": turn.owner,
         "fence_before": turn.fence - 1,
         "more_messages": more,
+        "title": acceptance.title,
         "model": acceptance.model,
         "system": blocks_text(acceptance.system),
         "project_id": acceptance.project_id,
