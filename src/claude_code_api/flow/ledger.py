@@ -17,7 +17,7 @@ import orjson
 import structlog
 
 from claude_code_api.flow.access import Caller
-from claude_code_api.flow.conversation import Continuation, heard, shown_answer
+from claude_code_api.flow.conversation import Continuation, heard, shown_answer, title_of
 from claude_code_api.flow.event_text import event_of
 from claude_code_api.flow.journal import Journal
 from claude_code_api.flow.options import FlowOptions
@@ -269,6 +269,7 @@ class Ledger:
             new_session=place.session if place.new else None,
             superseded=place.continuation.superseded,
             open_digest=place.continuation.shown.digest(),
+            title=title_of(new),
             model=ask.request.model,
             system=place.system(ask.request),
             project_id=turn.project_id,
