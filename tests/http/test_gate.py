@@ -329,7 +329,9 @@ async def test_the_silence_limit_is_for_the_body_alone() -> None:
 # The gate alone: other servers let through what ours refuses before it comes here.
 
 
-async def through_the_gate(headers: list[tuple[bytes, bytes]], kind: str = "http") -> int:
+async def through_the_gate(
+    headers: list[tuple[bytes, bytes]], kind: str = "http", options: HttpOptions | None = None
+) -> int:
     """The status; 200 for what came through, and the close code of a web socket."""
 
     async def inside(scope: Scope, receive: Receive, send: Send) -> None:
@@ -345,7 +347,7 @@ async def through_the_gate(headers: list[tuple[bytes, bytes]], kind: str = "http
 
     scope: Scope = {"type": kind, "method": "GET", "path": "/", "headers": headers}
     attach(scope, RequestRecord("id", "GET", "/"))
-    await Gate(inside, options=HttpOptions(), without_keys=False)(scope, receive, send)
+    await Gate(inside, options=options or HttpOptions(), without_keys=False)(scope, receive, send)
     status: int = said[0].get("status", said[0].get("code"))
     return status
 
@@ -364,6 +366,26 @@ def test_no_host_breaks_the_gate(host: bytes) -> None:
 @pytest.mark.parametrize("length", [b"\xb2", b"-1", b"1e3", b"", b"0x10"])
 async def test_a_length_that_is_no_number_is_left_to_the_reading(length: bytes) -> None:
     assert await through_the_gate([(b"host", b"localhost"), (b"content-length", length)]) == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "origin", "status"),
+    [
+        (b"cross-site", None, 403),
+        (b"same-site", None, 403),
+        (b"same-origin", None, 200),
+        (b"none", None, 200),
+        (b"cross-site", b"https://page.example", 200),
+        (b"cross-site", b"https://evil.example", 403),
+    ],
+)
+async def test_a_picture_or_a_link_in_a_foreign_page_reaches_no_handler(
+    site: bytes, origin: bytes | None, status: int
+) -> None:
+    """It comes without an Origin, and without one a GET could ask for a turn where no key is asked for."""
+    headers = [(b"host", b"localhost"), (b"sec-fetch-site", site)]
+    headers += [(b"origin", origin)] if origin is not None else []
+    assert await through_the_gate(headers, options=NAMED) == status
 
 
 async def test_a_web_socket_is_closed_before_it_opens() -> None:

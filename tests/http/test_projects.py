@@ -135,6 +135,16 @@ async def test_somebody_elses_is_like_an_unknown_one() -> None:
         assert Path(made["path"]).is_dir()
 
 
+async def test_a_key_cannot_give_its_agents_more_than_it_has() -> None:
+    async with running(echoes(), access=TWO_TENANTS) as gateway:
+        refused = await gateway.http.post("/v1/projects", json={"name": "p", "profile": "edit"})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (403, "profile")
+        made = await make(gateway, "p")
+        changed = await gateway.http.patch(f"/v1/projects/{made['id']}", json={"profile": "full"})
+        assert changed.status_code == 403
+        assert (await get(gateway, f"/v1/projects/{made['id']}"))["profile"] == "chat"
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -53,6 +53,8 @@ class RunningTurn:
         self._fold = Fold()
         self._order = Order()
         self._cause: TurnError | None = None
+        # Why its end could not be written down: then it does not count, whatever the model said.
+        self._not_kept: TurnError | None = None
         # Set once its end is written down, or could not be.
         self.settled = asyncio.Event()
 
@@ -79,7 +81,8 @@ class RunningTurn:
     @property
     def result(self) -> TurnResult:
         """What the events came to so far."""
-        return self._fold.result()
+        result = self._fold.result()
+        return result if self._not_kept is None else replace(result, ended=None, error=self._not_kept)
 
     def over_after(self, known: int) -> bool:  # noqa: ARG002 - of a turn that is read as it runs, nothing is known before
         """Whether nothing comes after its first `known` events."""
@@ -124,12 +127,12 @@ class RunningTurn:
             await self.entry.close(self.result, first_token_ms=self._first_token_ms)
         except StoreError as error:
             _log.error("turn_end_not_written", turn_id=self.plan.turn_id, reason=str(error))
-            return Failed(replace(store_refusal(error).error, source="engine"))
+            self._not_kept = replace(store_refusal(error).error, source="engine")
         except StaleError:
-            return Failed(_overtaken())
+            self._not_kept = _overtaken()
         finally:
             self.settled.set()
-        return end
+        return end if self._not_kept is None else Failed(self._not_kept)
 
     def _count(self, *, left: bool) -> None:
         result = self.result

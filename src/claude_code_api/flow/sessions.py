@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -122,7 +123,8 @@ class Sessions:
     async def take_in(self, caller: Caller, transcript: str, wanted: SessionPatch) -> Session:
         """Begin a session with what a transcript of Claude Code holds."""
         await self._project(wanted.project_id, caller)
-        read = read_transcript(transcript)
+        # Megabytes of JSON: others are not kept waiting for that.
+        read = await asyncio.to_thread(read_transcript, transcript)
         session = self._blank(caller)
         session = replace(
             session,

@@ -21,6 +21,7 @@ from claude_code_api.http.options import HttpOptions
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_OTHER_SITES: Final = frozenset({"cross-site", "same-site"})
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
 _PROXY_HEADERS: Final = frozenset(
     {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
@@ -67,6 +68,7 @@ class Gate:
         return (
             self._host_refusal(headers.getlist("host"))
             or self._origin_refusal(headers.getlist("origin"), headers.get("host", ""))
+            or _site_refusal(headers)
             or self._proxy_refusal(headers)
             or _type_refusal(scope, headers)
             or self._length_refusal(headers.get("content-length"))
@@ -157,6 +159,14 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _site_refusal(headers: Headers) -> TurnError | None:
+    """A picture or a link in somebody's page is asked for without an Origin; but browsers say that it is not ours."""
+    if "origin" in headers or headers.get("sec-fetch-site", "none") not in _OTHER_SITES:
+        return None
+    message = "Pages of other sites may not call the gateway."
+    return TurnError(ErrorKind.FORBIDDEN, message, source="client")
 
 
 def _type_refusal(scope: Scope, headers: Headers) -> TurnError | None:
