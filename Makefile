@@ -3,11 +3,13 @@ PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
 MINUTES ?= 5
+KILLS ?= 300
 BIN := .venv/bin
 READY := .venv/.installed
+CLIENTS := .venv-clients/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install start start-dev start-prod demo test test-chat test-real faults soak bench load lint clean kill fmt types imports golden docs build lock audit changelog
+.PHONY: help install start start-dev start-prod demo test test-chat test-real test-clients fuzz faults crash soak bench load lint clean kill fmt types imports golden docs build lock audit changelog
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,8 +40,20 @@ test-chat: $(READY) ## Run the tests of the chat path
 test-real: $(READY) ## Run the bundled claude program against the stand-in
 	$(BIN)/python -m pytest tests/real_cli $(ARGS)
 
+$(CLIENTS): scripts/install_clients.sh requirements/clients.txt requirements/aider.txt clients/node/package-lock.json
+	@sh scripts/install_clients.sh "$(PYTHON)"
+
+test-clients: $(READY) $(CLIENTS) ## Run clients of many makers against the gateway; installs them first
+	$(BIN)/python -m pytest -m clients tests/client_matrix $(ARGS)
+
+fuzz: $(READY) ## Send thousands of made-up requests, for some minutes
+	$(BIN)/python -m pytest -n 0 -s -m fuzz tests/http/test_made_up_requests.py $(ARGS)
+
 faults: $(READY) ## Kill everything at random moments, for some minutes
-	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
+	$(BIN)/python -m pytest -m faults tests/faults tests/http/test_store_faults.py $(ARGS)
+
+crash: $(READY) ## Kill the gateway KILLS (300) times while clients talk to it, and check what became of it
+	$(BIN)/python -m tests.faults.crash.drive --kills $(KILLS) $(ARGS)
 
 soak: $(READY) ## Compare thousands of requests with what has to reach the model, for some minutes
 	$(BIN)/python -m pytest -n 0 -m faults tests/real_cli/test_seating.py $(ARGS)

@@ -15,3 +15,10 @@ compile pyproject.toml --group dev --constraints requirements/runtime.txt --outp
 # What talks with the gateway from an environment of its own shares nothing with it.
 compile --group clients --output-file requirements/clients.txt
 compile --group aider --output-file requirements/aider.txt
+
+# Node's lock says which packages with which hashes, and not where they were fetched (clients/node/.npmrc).
+if [ -x .venv-clients/bin/npm ]; then
+    (cd clients/node && PATH="$PWD/../../.venv-clients/bin:$PATH" npm install --silent --package-lock-only --ignore-scripts)
+else
+    echo "clients/node/package-lock.json is as it was: make test-clients brings the npm that writes it." >&2
+fi

@@ -1,4 +1,4 @@
-"""LangChain, over either API: the class is named by the environment's CHAT_CLASS."""
+"""LangChain, over the API that the environment's CHAT_CLASS names: `openai`, `responses` or `anthropic`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scenario import MODEL, NO_MODEL, QUESTION, SUMS, Adder, Point, perform, tol
 
 
 def chat(model: str = MODEL, **fields: Any) -> Any:
-    if os.environ["CHAT_CLASS"] == "openai":
+    if os.environ["CHAT_CLASS"] != "anthropic":
         from langchain_openai import ChatOpenAI
 
-        return ChatOpenAI(model=model, **fields)
+        return ChatOpenAI(model=model, use_responses_api=os.environ["CHAT_CLASS"] == "responses", **fields)
     from langchain_anthropic import ChatAnthropic
 
     return ChatAnthropic(model_name=model, **fields)

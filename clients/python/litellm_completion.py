@@ -37,7 +37,7 @@ def stream() -> dict[str, Any]:
 
 
 def tools() -> dict[str, Any]:
-    return _loop(lambda **fields: complete(**fields))
+    return _loop(complete)
 
 
 def tools_stream() -> dict[str, Any]:

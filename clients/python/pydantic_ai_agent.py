@@ -1,4 +1,4 @@
-"""pydantic-ai, over either API: `openai-chat` or `anthropic`, as the environment's PROVIDER says."""
+"""pydantic-ai, over the API that the environment's PROVIDER names: `openai-chat`, `openai-responses` or `anthropic`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def structured() -> dict[str, Any]:
 
 def structured_by_schema() -> dict[str, Any]:
     # The library goes by the name of the model.
-    model = {"anthropic": "claude-sonnet-4-5", "openai-chat": MODEL}[os.environ["PROVIDER"]]
+    model = "claude-sonnet-4-5" if os.environ["PROVIDER"] == "anthropic" else MODEL
     return {"value": agent(model, output_type=NativeOutput(Point)).run_sync(QUESTION).output.model_dump()}
 
 

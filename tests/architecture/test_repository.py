@@ -43,7 +43,10 @@ TARGETS = {
     "test",
     "test-chat",
     "test-real",
+    "test-clients",
+    "fuzz",
     "faults",
+    "crash",
     "soak",
     "bench",
     "load",
@@ -131,7 +134,7 @@ def test_no_path_files(repository_files: list[Path]) -> None:
     assert [file for file in repository_files if file.suffix == ".pth"] == []
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "clients", "aider"])
 def test_the_lock_is_hashed_and_names_no_place(root: Path, name: str) -> None:
     assert unhashed((root / f"requirements/{name}.txt").read_text(encoding="utf-8")) == []
 

@@ -74,7 +74,7 @@ async def runs(*command: str | Path, cwd: Path, env: Mapping[str, str]) -> str:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, (said.decode(), complaints.decode())
+    assert process.returncode == 0, f"{said.decode()}\n{complaints.decode()}"
     return said.decode()
 
 

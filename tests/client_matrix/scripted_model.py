@@ -14,9 +14,11 @@ from tests.dialects.event_lines import load_events
 from tests.http.loopback import answer_events, plays
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-UNICODE = "".join(event.text for event in load_events(GOLDEN / "unicode" / "events.jsonl") if isinstance(event, PartDelta))
+UNICODE = "".join(
+    event.text for event in load_events(GOLDEN / "unicode" / "events.jsonl") if isinstance(event, PartDelta)
+)
 POINT = '{"x": 1, "label": "ü"}'
-MODELS = (OfferedModel("sonnet", "claude-sonnet-4-20250514", "Sonnet"),)
+MODELS = (OfferedModel("sonnet", "claude-sonnet-4-5", "Sonnet"),)
 
 
 def model_for(scenario: str) -> ScriptedEngine:
@@ -39,9 +41,8 @@ def results_in(plan: Plan) -> list[str]:
     found = []
     for block in plan.request.messages[-1].blocks:
         if isinstance(block, ToolResultBlock):
-            content = block.content
-            whole = [content] if isinstance(content, str) else [part.text for part in content if isinstance(part, TextBlock)]
-            found.append("".join(whole))
+            parts = (TextBlock(block.content),) if isinstance(block.content, str) else block.content
+            found.append("".join(part.text for part in parts if isinstance(part, TextBlock)))
     return found
 
 

@@ -1155,3 +1155,25 @@ async def test_89_steps_without_an_answer_are_kept(store: Store) -> None:
     await talk.hear(None, steps=steps, state=TurnState.CANCELLED, head_digest=None)
     assert [(m.number, m.step) for m in await store.history("s1")] == [(1, False), (2, True)]
     assert await store.answer(turn_id, ANN) is None
+
+
+async def test_90_a_turns_note_is_kept_until_it_is_forgotten(store: Store) -> None:
+    talk = Talk(store)
+    plain = await talk.round("hello", "hi")
+    note = '{"echo":"\\u0000\\u2028ü"}'
+    noted = await talk.ask("again", of_turn={"note": note})
+    await store.journal([JournalEntry(noted, 1, ("{}",))])
+    await talk.hear("yes", keep_events=True)
+    kept = await store.turn(noted, ANN)
+    assert kept is not None
+    assert kept.note == note
+    assert await store.events(noted, ANN) == ("{}",)
+    assert not await store.forget_note(noted, BOB)
+    assert not await store.forget_note(plain, ANN)
+    assert not await store.forget_note("nothing", ANN)
+    assert await store.turn(noted, ANN) == kept
+    assert await store.forget_note(noted, ANN)
+    assert await store.turn(noted, ANN) == dataclasses.replace(kept, note=None)
+    assert await store.events(noted, ANN) == ()
+    assert await store.answer(noted, ANN) is not None
+    assert not await store.forget_note(noted, ANN)

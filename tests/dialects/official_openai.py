@@ -12,7 +12,7 @@ from typing_extensions import override
 MESSAGES: list[Any] = [{"role": "user", "content": "hi"}]
 
 
-class _Pieces(httpx2.SyncByteStream):
+class Pieces(httpx2.SyncByteStream):
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = pieces
 
@@ -41,14 +41,14 @@ class OfficialClient:
         Its snapshot, because get_final_completion raises for `length` and `content_filter` (as parse() does).
         """
         headers = {"content-type": "text/event-stream"}
-        self._response = httpx2.Response(200, headers=headers, stream=_Pieces(pieces))
+        self._response = httpx2.Response(200, headers=headers, stream=Pieces(pieces))
         with self._client.chat.completions.stream(model="m", messages=MESSAGES) as stream:
             return stream.until_done().current_completion_snapshot.model_dump(mode="json")
 
     def said_before_the_error(self, pieces: Sequence[bytes]) -> tuple[str, openai.APIError]:
         """Iterate a stream that has to fail: the text up to there, and what the client raised."""
         headers = {"content-type": "text/event-stream"}
-        self._response = httpx2.Response(200, headers=headers, stream=_Pieces(pieces))
+        self._response = httpx2.Response(200, headers=headers, stream=Pieces(pieces))
         said = []
         try:
             for chunk in self._client.chat.completions.create(model="m", messages=MESSAGES, stream=True):

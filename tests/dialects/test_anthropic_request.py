@@ -155,10 +155,18 @@ def test_every_kind_of_block() -> None:
 def test_what_clients_echo_of_an_answer_says_nothing() -> None:
     answer: Any = {
         "role": "assistant",
-        "content": [{"type": "text", "text": "a", "citations": []}, {**CALL, "caller": None}],
+        "content": [{"type": "text", "text": "a", "citations": []}, {**CALL, "caller": {"type": "direct"}}],
     }
     _, said, _ = parsed(USER, answer, {"role": "user", "content": [{**RESULT, "content": None}]}).messages
     assert said.blocks == (TextBlock("a"), ToolUseBlock("t1", "look", {"a": [1, None]}))
+
+
+def test_what_the_system_says_between_the_messages() -> None:
+    marked: Any = {"role": "system", "content": [{"type": "text", "text": "b", "cache_control": MARK}]}
+    request = parsed(USER, marked, {"role": "assistant", "content": "ok"}, {"role": "system", "content": "c"}, USER)
+    assert request.system == (TextBlock("b", {"cache_control": MARK}), TextBlock("c"))
+    assert [message.role for message in request.messages] == ["user", "assistant", "user"]
+    assert request.ignored == ()
 
 
 def test_a_result_that_says_that_it_is_no_error_is_a_result() -> None:
@@ -195,7 +203,10 @@ def test_parts_that_are_elsewhere_are_noted() -> None:
 @pytest.mark.parametrize(
     ("messages", "param"),
     [
-        ([{"role": "system", "content": "x"}], "messages[0].role"),
+        ([{"role": "tool", "content": "x"}], "messages[0].role"),
+        ([{"role": "system", "content": "x"}], "messages"),
+        ([{"role": "system", "content": 1}, USER], "messages[0].content"),
+        ([{"role": "system", "content": [{"type": "image", "source": {}}]}, USER], "messages[0].content[0].type"),
         ([{"role": "user"}], "messages[0].content"),
         ([{"role": "user", "content": ""}], "messages[0].content"),
         ([{"role": "user", "content": []}], "messages[0].content"),

@@ -195,8 +195,7 @@ class Running:
 def filled(path: str) -> str:
     """A route's path, with something in the place of each parameter."""
     path = path.replace("{model_id:path}", "sonnet").replace("{model_id}", "sonnet")
-    path = path.replace("{response_id}", "resp_none")
-    return re.sub(r"\{(project|session)_id\}", SOME_ID, path)
+    return re.sub(r"\{(project|session|response)_id\}", SOME_ID, path)
 
 
 def routes_of(gateway: Running) -> list[tuple[str, str]]:

@@ -99,6 +99,7 @@ class TestStream:
             ({"query": "  "}, {}, 400),
             ({"query": "x" * 50_001}, {}, 422),
             ({}, {"last-event-id": "x"}, 422),
+            ({}, {"last-event-id": str(2**63)}, 422),
         ],
     )
     async def test_what_is_no_question(

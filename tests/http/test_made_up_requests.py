@@ -6,9 +6,11 @@ What the turn endpoints take is described by the vendors' own types: our descrip
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,14 +22,16 @@ import schemathesis
 from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from openai.types.chat.completion_create_params import (
     CompletionCreateParamsNonStreaming as ChatCreateParams,
 )
 from openai.types.completion_create_params import CompletionCreateParamsNonStreaming
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter
+from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 
-from claude_code_api.flow.options import FlowOptions
 from tests.http.loopback import CHAT, KEY, Running, running
 
 BODIES: dict[str, Any] = {
@@ -37,11 +41,14 @@ BODIES: dict[str, Any] = {
     "/v1/messages/count_tokens": MessageCountTokensParams,
     "/v1/responses": ResponseCreateParamsNonStreaming,
 }
+ONE = 1
 # Half of the requests are about something that is there.
 LIVE = ("project_id", "session_id", "response_id")
 AUTHORIZATION = {"authorization": f"Bearer {KEY}"}
+# More does not get through the parser of the server.
+URL_BYTES = 60_000
 # A good part of the time goes into making requests up.
-PATIENCE_S = 1500
+PATIENCE_S = 1800
 
 
 def with_vendors_bodies(document: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +75,13 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
 
 
+def share_of(operation: Any) -> int:
+    """How much of the time an operation is worth: what takes more can be wrong in more ways."""
+    if operation.path in BODIES:
+        return 8 * ONE
+    return 2 * ONE if operation.body or operation.path_parameters or operation.query else ONE
+
+
 class MakesUp:
     """Sends made-up requests and judges the answers."""
 
@@ -80,12 +94,17 @@ class MakesUp:
 
     def try_each(self, document: dict[str, Any], cases: int) -> Tally:
         schema = schemathesis.openapi.from_dict(document)
-        operations = [found.ok() for found in schema.get_all_operations()]
-        for operation in operations:
-            self._try(operation, max(1, cases // len(operations)))
+        operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+        assert len(operations) == sum(len(methods) for methods in document["paths"].values())
+        shares = [share_of(operation) for operation in operations]
+        for operation, share in zip(operations, shares, strict=True):
+            for mode in GenerationMode:
+                # Where nothing is said about what can be sent, nothing can be wrong.
+                if share and (mode is GenerationMode.POSITIVE or share > ONE):
+                    self._try(operation, mode, math.ceil(cases * share / sum(shares) / 2))
         return self.tally
 
-    def _try(self, operation: Any, cases: int) -> None:
+    def _try(self, operation: Any, mode: GenerationMode, cases: int) -> None:
         live = self._make_something()
 
         @settings(
@@ -96,13 +115,15 @@ class MakesUp:
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         )
-        @given(case=operation.as_strategy())
+        @given(case=operation.as_strategy(generation_mode=mode))
         def send(case: Any) -> None:
-            if case.path_parameters and self._chance.random() < 0.5:  # noqa: PLR2004 - a coin
+            if case.path_parameters and self._chance.random() < 0.5:
                 case.path_parameters |= {name: live[name] for name in LIVE if name in case.path_parameters}
             self._judge(case)
 
-        send()
+        # Of some there is nothing that would be wrong.
+        with suppress(Unsatisfiable):
+            send()
 
     def _make_something(self) -> dict[str, str]:
         """Make what the ids of a path can stand for: an operation may have removed the last ones."""
@@ -116,6 +137,9 @@ class MakesUp:
 
     def _judge(self, case: Any) -> None:
         answer = case.call(base_url=self._url, headers=AUTHORIZATION, session=self._session)
+        if len(answer.request.url or "") > URL_BYTES:
+            # To the parser below us that is no HTTP; what it says of it is no answer of ours.
+            return
         self.tally.cases += 1
         self.tally.statuses[answer.status_code] += 1
         complaint = complaint_about(case.method, case.operation.path, answer.status_code, answer.content)
@@ -125,9 +149,9 @@ class MakesUp:
 
 def complaint_about(method: str, path: str, status: int, body: bytes) -> str | None:
     """Say what is wrong with an answer."""
-    if status >= 500:  # noqa: PLR2004 - what a server says of itself
+    if status >= 500:
         return f"{method} {path}: {status}"
-    if status < 400 or method == "HEAD":  # noqa: PLR2004 - not an error
+    if status < 400 or method == "HEAD":
         return None
     try:
         found = orjson.loads(body)
@@ -158,14 +182,13 @@ async def made_up(gateway: Running, cases: int) -> Tally:
 
 
 async def judged(cases: int) -> None:
-    flow = FlowOptions(background_turns_max=0) if hasattr(FlowOptions, "background_turns_max") else FlowOptions()
-    async with running(flow=flow, patience_s=PATIENCE_S) as gateway:
+    async with running(patience_s=PATIENCE_S) as gateway:
         tally = await made_up(gateway, cases)
         complaints = list(bad_lines(gateway))
-    print(f"{tally.cases} requests:", dict(sorted(tally.statuses.items())))
+    print(f"{tally.cases} requests:", dict(sorted(tally.statuses.items())))  # noqa: T201 - the figures of a long run
     assert not tally.wrong, f"{len(tally.wrong)} wrong:\n" + "\n".join(tally.wrong[:20])
     assert complaints == []
-    assert tally.cases >= cases * 0.9
+    assert tally.cases >= cases * 0.7
     # It is not the door alone that was tried.
     assert tally.statuses[200] > cases / 10
 
@@ -175,6 +198,7 @@ def bad_lines(gateway: Running) -> Iterator[dict[str, Any]]:
     return (line for line in gateway.logs.all() if line["level"] in ("error", "critical"))
 
 
+@pytest.mark.timeout(240)
 async def test_some_made_up_requests() -> None:
     await judged(300)
 
@@ -182,7 +206,8 @@ async def test_some_made_up_requests() -> None:
 @pytest.mark.fuzz
 @pytest.mark.timeout(PATIENCE_S)
 async def test_thousands_of_made_up_requests() -> None:
-    await judged(5000)
+    # Of some operations nothing can be wrong, so fewer are sent: 5,000 and more.
+    await judged(6500)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ def block_of_part(part: Part) -> JsonObject:
         case PartKind.REDACTED:
             return {"type": "redacted_thinking", "data": part.text}
         case PartKind.TOOL:
-            return {"type": "tool_use", "id": part.tool_id, "name": part.tool_name, "input": _arguments(part.text)}
+            call: JsonObject = {"id": part.tool_id, "name": part.tool_name, "input": _arguments(part.text)}
+            return {"type": "tool_use", **call, "caller": {"type": "direct"}}
 
 
 def _arguments(text: str) -> JsonObject:

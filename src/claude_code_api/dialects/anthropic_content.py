@@ -24,6 +24,8 @@ from claude_code_api.turn.request import (
 )
 
 _ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant"}
+# What means the same when it is left out.
+_MEANS_NOTHING: Mapping[str, Json] = {"citations": [], "is_error": False, "caller": {"type": "direct"}}
 # Every field that a known kind needs, with what it has to be.
 _NEEDED: Mapping[str, tuple[tuple[str, type, str], ...]] = {
     "text": (("text", str, "a string"),),
@@ -38,16 +40,16 @@ _NEEDED: Mapping[str, tuple[tuple[str, type, str], ...]] = {
 _THE_MODELS_OWN = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "mcp_tool_use"})
 
 
-def read_system(value: Json) -> tuple[TextBlock, ...]:
+def read_system(value: Json, path: str = "system") -> tuple[TextBlock, ...]:
     """Read `system`: a string, or text blocks with their cache marks."""
     if value is None or value == "":
         return ()
     if isinstance(value, str):
         return (TextBlock(value),)
     if not isinstance(value, list):
-        raise wrong_kind(value, "system", "a string or a list of text blocks")
+        raise wrong_kind(value, path, "a string or a list of text blocks")
     found = []
-    for place, body in objects_of(value, "system"):
+    for place, body in objects_of(value, path):
         block = _block(body, place)
         if not isinstance(block, TextBlock):
             raise invalid(f'`{place}.type` must be "text".', param=f"{place}.type")
@@ -55,13 +57,32 @@ def read_system(value: Json) -> tuple[TextBlock, ...]:
     return tuple(found)
 
 
+def read_conversation(
+    value: Json, notes: Notes, *, goes_on: bool = False
+) -> tuple[tuple[TextBlock, ...], tuple[Message, ...]]:
+    """Read the messages, and apart from them what those of role `system` say, which some clients put between them."""
+    found = list(objects_of(value, "messages"))
+    system = [
+        block
+        for place, body in found
+        if body.get("role") == "system"
+        for block in read_system(body.get("content"), f"{place}.content")
+    ]
+    said = [(place, body) for place, body in found if body.get("role") != "system"]
+    return tuple(system), _read(said, notes, goes_on=goes_on)
+
+
 def read_messages(value: Json, notes: Notes, *, goes_on: bool = False) -> tuple[Message, ...]:
-    """Read the whole conversation."""
-    messages = tuple(_message(place, body, notes) for place, body in objects_of(value, "messages"))
+    """Read a conversation of user and assistant."""
+    return _read(list(objects_of(value, "messages")), notes, goes_on=goes_on)
+
+
+def _read(found: Sequence[tuple[str, JsonObject]], notes: Notes, *, goes_on: bool) -> tuple[Message, ...]:
+    messages = tuple(_message(place, body, notes) for place, body in found)
     if not messages:
         raise invalid("`messages` must hold at least one message.", param="messages")
     _check_calls(messages, goes_on=goes_on)
-    last = f"messages[{len(messages) - 1}].content"
+    last = f"{found[-1][0]}.content"
     if all(isinstance(block, TextBlock) and is_blank(block.text) for block in messages[-1].blocks):
         raise invalid(f"`{last}` is blank: say something.", param=last)
     return messages
@@ -103,8 +124,8 @@ def _block(body: JsonObject, place: str) -> Block:
 
 
 def _says_nothing(name: str, value: Json) -> bool:
-    """Tell what means the same when it is left out: clients send these along."""
-    return value is None or (name == "citations" and value == []) or (name == "is_error" and value is False)
+    """Tell what clients send along, of an answer or by habit."""
+    return value is None or (name in _MEANS_NOTHING and value == _MEANS_NOTHING[name])
 
 
 def _whole_result(body: JsonObject, place: str) -> JsonObject:

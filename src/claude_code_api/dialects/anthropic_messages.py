@@ -18,6 +18,12 @@ from claude_code_api.turn.errors import TurnError
 from claude_code_api.turn.request import JsonObject, TurnRequest
 from claude_code_api.turn.result import TurnResult
 
+# The published description demands these keys of a whole answer; the gateway knows nothing of what they say.
+_NOT_KNOWN: JsonObject = {"container": None, "stop_details": None}
+_USAGE_NOT_KNOWN: JsonObject = dict.fromkeys(
+    ("cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier")
+)
+
 
 class AnthropicMessages:
     """The dialect; it holds nothing, one object serves all requests."""
@@ -41,7 +47,8 @@ class AnthropicMessages:
             **message_head(result.started, request.model),
             "content": [block_of_part(part) for part in result.parts],
             **stop_fields(result.ended),
-            "usage": usage_body(result.usage),
+            **_NOT_KNOWN,
+            "usage": {**_USAGE_NOT_KNOWN, **usage_body(result.usage)},
         }
 
     def render_error(self, error: TurnError) -> ErrorAnswer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from claude_code_api.dialects.anthropic_content import read_messages, read_system
+from claude_code_api.dialects.anthropic_content import read_conversation, read_system
 from claude_code_api.dialects.anthropic_tools import read_tools
 from claude_code_api.dialects.fields import (
     Notes,
@@ -74,7 +74,7 @@ def _parsed(body: JsonObject, headers: Mapping[str, str], limit: int | None) -> 
             raise invalid(f"`{name}` is not served: leave it out, and send the whole conversation.", param=name)
     model = required_string(body, "model")
     session_id = optional_string(body, "session_id") or headers.get("x-session-id") or None
-    messages = read_messages(body.get("messages"), notes, goes_on=session_id is not None)
+    system, messages = read_conversation(body.get("messages"), notes, goes_on=session_id is not None)
     tools, tool_choice = read_tools(body, notes)
     end_user = _end_user(body, notes)
     as_is = _as_they_are(body)
@@ -82,7 +82,7 @@ def _parsed(body: JsonObject, headers: Mapping[str, str], limit: int | None) -> 
     return TurnRequest(
         model=model,
         messages=messages,
-        system=read_system(body.get("system")),
+        system=(*read_system(body.get("system")), *system),
         tools=tools,
         tool_choice=tool_choice,
         limits=Limits(max_output_tokens=limit, stop=_stop_sequences(body.get("stop_sequences"))),

@@ -49,7 +49,6 @@ class OpenAIChat:
             "model": request.model,
             "choices": [_choice(index, each, request) for index, each in enumerate(results)],
             "usage": None if usage is None else usage_body(usage),
-            "system_fingerprint": None,
         }
 
     def render_error(self, error: TurnError) -> ErrorAnswer:

@@ -120,7 +120,7 @@ class ChatEncoder:
             self._role_sent = self._content_open = False
             self._calls = 0
             return
-        head = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"system_fingerprint":null,'
+        head = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,'
         self._prefix = (
             head % (dump_text(completion_id(started)), started.created_s, dump_text(self._request.model))
             + b'"choices":['

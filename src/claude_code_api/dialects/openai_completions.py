@@ -144,7 +144,6 @@ class OpenAICompletions:
             **_head(result.started, request.model),
             "choices": [_whole_choice(index, each, request) for index, each in enumerate(results)],
             "usage": None if usage is None else usage_body(usage),
-            "system_fingerprint": None,
         }
 
     def render_error(self, error: TurnError) -> ErrorAnswer:

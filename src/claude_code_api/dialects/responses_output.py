@@ -37,11 +37,14 @@ _CODES: Final = {
 # What a request asks for by saying nothing.
 UNSAID: Final[JsonObject] = {
     "background": False,
+    # Of no effect here, and demanded by the published schema.
+    "frequency_penalty": 0.0,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
     "previous_response_id": None,
     "prompt_cache_key": None,
     "prompt_cache_retention": None,

@@ -8,6 +8,7 @@ What the response object has to repeat of its request goes into the turn's note,
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -72,9 +73,11 @@ NAMED: Final = frozenset(
     {
         "access_programs",
         "context_management",
+        "frequency_penalty",
         "image",
         "max_tool_calls",
         "moderation",
+        "presence_penalty",
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
@@ -87,7 +90,12 @@ NAMED: Final = frozenset(
 REFUSED: Final = frozenset({"prompt"})
 
 # Values that ask for what happens anyway. They are not named.
-DEFAULTS: Final[Mapping[str, tuple[Json, ...]]] = {"top_logprobs": (0,), "truncation": ("disabled",)}
+DEFAULTS: Final[Mapping[str, tuple[Json, ...]]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "top_logprobs": (0,),
+    "truncation": ("disabled",),
+}
 
 ENCRYPTED: Final = "reasoning.encrypted_content"
 # OpenAI's word for what the model's API calls otherwise; the tiers that it has no word for are named.
@@ -267,5 +275,9 @@ _REPEATED: Final = (
 
 def _echo(body: JsonObject, tools: tuple[ClientTool, ...]) -> JsonObject:
     optional_object(body, "metadata")
+    for name in ("prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user"):
+        optional_string(body, name)
+    for name in ("max_tool_calls", "top_logprobs"):
+        optional_number(body, name, math.inf)
     said = {name: body[name] for name in _REPEATED if body.get(name) is not None}
     return {**said, "tools": [tool_body(tool) for tool in tools]}

@@ -1,7 +1,7 @@
 """`TurnEvent`s → the bytes of a responses stream.
 
-Every frame has a number that grows by one. The end of a part waits for what comes next: whether the last item is whole
-is known only with the reason of the end. A part opens with its first text, because one without text makes no item.
+Every frame has a number that grows by one. The end of an item waits for the next one: whether the last item is whole is
+known only with the reason of the end. Text opens with its first words, because a part without words makes no item.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ _DELTAS = {
 _NOTHING = Started("", "", 0)
 
 
+def _part(opened: PartStarted, text: str, *, whole: bool, signature: str = "") -> Part:
+    return Part(opened.kind, text, opened.tool_id, opened.tool_name, signature, whole)
+
+
 class ResponsesEncoder:
     """One streamed answer. `after`: the number of the last frame that its reader has already."""
 
@@ -69,7 +73,7 @@ class ResponsesEncoder:
         self._head = head_of(_NOTHING, request)
         self._fold = Fold()
         self._number = self._items = 0
-        # The part that is open, or that has ended and waits to be closed; and whether its item has been announced.
+        # The part that is open, and whether its item has been announced; the part whose item waits to be closed.
         self._open: PartStarted | None = None
         self._whole: Part | None = None
         self._shown = False
@@ -84,17 +88,15 @@ class ResponsesEncoder:
             case PartDelta():
                 return self._delta(event.text)
             case PartStarted():
-                return self._settle("completed") + self._begin(event)
+                return self._begin(event)
             case PartEnded():
                 self._end_part(event)
             case Started():
                 return self._start(event)
             case Ended() | Failed():
                 return self._end(event)
-            case ToolActivity():
-                return self._settle("completed")
-            case Usage() | ApprovalWanted():  # pragma: no branch (the union ends here; mypy proves it)
-                # What waits for approval is shown by the live endpoints.
+            case Usage() | ToolActivity() | ApprovalWanted():  # pragma: no branch (the union ends here; mypy proves it)
+                # What the CLI's own tools do is shown by the live endpoints.
                 pass
         return b""
 
@@ -114,57 +116,42 @@ class ResponsesEncoder:
     # Parts
 
     def _begin(self, part: PartStarted) -> bytes:
-        self._open, self._whole, self._pieces, self._shown = part, None, [], False
-        return b"" if part.kind is PartKind.TEXT else self._announce()
+        self._open, self._pieces, self._shown = part, [], False
+        return b"" if part.kind is PartKind.TEXT else self._announce(part)
 
-    def _announce(self) -> bytes:
+    def _announce(self, opened: PartStarted) -> bytes:
         """Say that there is an item, and prepare its deltas."""
-        opened = self._opened
+        said = self._settle("completed")
         self._shown = True
-        item = item_of(self._head, self._part("", whole=False), self._items, "in_progress")
-        said = self._frame("response.output_item.added", {"output_index": self._items, "item": item})
+        item = item_of(self._head, _part(opened, "", whole=False), self._items, "in_progress")
+        said += self._frame("response.output_item.added", {"output_index": self._items, "item": item})
         if opened.kind is PartKind.TEXT:
-            said += self._frame(
-                "response.content_part.added", {**self._place, "content_index": 0, "part": text_part("")}
-            )
+            fields = {**self._place(opened.kind), "content_index": 0, "part": text_part("")}
+            said += self._frame("response.content_part.added", fields)
         if opened.kind in _DELTAS:
             kind, beside = _DELTAS[opened.kind]
             name = kind.encode()
             self._before = b'event: %b\ndata: {"type":"%b","sequence_number":' % (name, name)
             place = b',"item_id":%b,"output_index":%d,%b"delta":'
-            self._between = place % (dump_text(self._id), self._items, beside)
+            id_ = dump_text(item_id(self._head, opened.kind, self._items))
+            self._between = place % (id_, self._items, beside)
         return said
 
-    @property
-    def _opened(self) -> PartStarted:
-        if self._open is None:  # pragma: no cover - the order of events is checked elsewhere
-            raise ValueError
-        return self._open
-
-    @property
-    def _id(self) -> str:
-        return item_id(self._head, self._opened.kind, self._items)
-
-    @property
-    def _place(self) -> JsonObject:
-        return {"item_id": self._id, "output_index": self._items}
-
-    def _part(self, text: str, *, whole: bool, signature: str = "") -> Part:
-        opened = self._opened
-        return Part(opened.kind, text, opened.tool_id, opened.tool_name, signature, whole)
+    def _place(self, kind: PartKind) -> JsonObject:
+        return {"item_id": item_id(self._head, kind, self._items), "output_index": self._items}
 
     def _delta(self, text: str) -> bytes:
-        if not text:
+        opened = self._open
+        if not text or opened is None:
             return b""
-        kind = self._opened.kind
         said = b""
-        if kind is PartKind.TEXT and not self._shown:
-            said = self._announce()
-        elif kind is PartKind.THINKING and not self._pieces:
-            fields = {**self._place, "summary_index": 0, "part": summary_part("")}
+        if opened.kind is PartKind.TEXT and not self._shown:
+            said = self._announce(opened)
+        elif opened.kind is PartKind.THINKING and not self._pieces:
+            fields = {**self._place(opened.kind), "summary_index": 0, "part": summary_part("")}
             said = self._frame("response.reasoning_summary_part.added", fields)
         self._pieces.append(text)
-        return said if kind is PartKind.REDACTED else said + self._piece(text)
+        return said if opened.kind is PartKind.REDACTED else said + self._piece(text)
 
     def _piece(self, text: str) -> bytes:
         number, self._number = self._number, self._number + 1
@@ -173,30 +160,28 @@ class ResponsesEncoder:
         return b"%b%d%b%b}\n\n" % (self._before, number, self._between, dump_text(text))
 
     def _end_part(self, ended: PartEnded) -> None:
-        self._whole = self._part("".join(self._pieces), whole=True, signature=ended.signature)
+        if self._open is not None and self._shown:
+            self._whole = _part(self._open, "".join(self._pieces), whole=True, signature=ended.signature)
+        self._open = None
 
     def _settle(self, status: Status) -> bytes:
-        """Close the item of the part that has ended, where there is one."""
-        part = self._whole
-        if part is None or not self._shown:
-            self._open = self._whole = None
+        """Close the last item, if it is not closed yet."""
+        part, self._whole = self._whole, None
+        if part is None:
             return b""
         item = item_of(self._head, part, self._items, status)
-        said = self._closing(part) + self._frame(
-            "response.output_item.done", {"output_index": self._items, "item": item}
-        )
-        self._open = self._whole = None
+        said = self._closing(part)
+        said += self._frame("response.output_item.done", {"output_index": self._items, "item": item})
         self._items += 1
         return said
 
     def _closing(self, part: Part) -> bytes:
-        place = self._place
+        place = self._place(part.kind)
         match part.kind:
             case PartKind.TEXT:
                 place = {**place, "content_index": 0}
-                return self._frame(
-                    "response.output_text.done", {**place, "text": part.text, "logprobs": []}
-                ) + self._frame("response.content_part.done", {**place, "part": text_part(part.text)})
+                said = self._frame("response.output_text.done", {**place, "text": part.text, "logprobs": []})
+                return said + self._frame("response.content_part.done", {**place, "part": text_part(part.text)})
             case PartKind.TOOL:
                 # Arguments of no characters mean no arguments; clients parse them as JSON.
                 said = b"" if part.text else self._piece("{}")
@@ -204,9 +189,9 @@ class ResponsesEncoder:
                 return said + self._frame("response.function_call_arguments.done", fields)
             case PartKind.THINKING if part.text:
                 place = {**place, "summary_index": 0}
-                return self._frame("response.reasoning_summary_text.done", {**place, "text": part.text}) + self._frame(
-                    "response.reasoning_summary_part.done", {**place, "part": summary_part(part.text)}
-                )
+                said = self._frame("response.reasoning_summary_text.done", {**place, "text": part.text})
+                fields = {**place, "part": summary_part(part.text)}
+                return said + self._frame("response.reasoning_summary_part.done", fields)
             case _:
                 return b""
 

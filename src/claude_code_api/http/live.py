@@ -27,6 +27,8 @@ from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.request import TurnRequest
 
 MAX_QUERY_CHARS: Final = 50_000
+# More is no number that a store could have given out: its integers have 64 bits.
+MAX_EVENT_ID: Final = 2**63 - 1
 
 
 def live_routes(turns: Turns, sessions: Sessions) -> APIRouter:
@@ -38,7 +40,7 @@ def live_routes(turns: Turns, sessions: Sessions) -> APIRouter:
         session_id: str,
         caller: GuardedCaller,
         query: Annotated[str, Query(description="What is said.", max_length=MAX_QUERY_CHARS)] = "",
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+        last_event_id: Annotated[int | None, Header(ge=0, le=MAX_EVENT_ID)] = None,
     ) -> Response:
         """Say something in a session, and read the answer as it comes: `delta`, then `complete` or `error`.
 

@@ -24,7 +24,7 @@ from claude_code_api.http.json_body import decode_object
 from claude_code_api.http.record import record_of
 from claude_code_api.http.turns import BODY, TurnResponse, Turns, idempotency_key
 from claude_code_api.http.wanted import DEFAULT_PAGE, MAX_PAGE
-from claude_code_api.turn.errors import invalid
+from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
 from claude_code_api.turn.events import Started
 from claude_code_api.turn.request import JsonObject, TurnRequest
 
@@ -51,6 +51,12 @@ def response_routes(turns: Turns, kept: Kept) -> APIRouter:
         if turn.background and not turn.stream:
             return await _begun(request, turn, begin)
         return TurnResponse(TurnAnswer(OPENAI_RESPONSES, turn, begin, turns.pulse, turns.clock))
+
+    @router.post("/compact")
+    async def compact(caller: GuardedCaller) -> Response:  # noqa: ARG001 - who has no key is told nothing
+        """Refuse: a conversation is compacted by its client, or by the CLI where an agent is at work."""
+        message = "Compaction is not served: send the conversation as you want it to be known."
+        raise TurnRefusedError(TurnError(ErrorKind.NOT_FOUND, message, source="client"))
 
     _add_one(router, turns, kept)
     _add_input(router, kept)

@@ -19,6 +19,7 @@ violations as JSON; exit code 1 if there are violations. The rules:
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import sqlite3
@@ -212,7 +213,7 @@ def _as_the_model_said(evidence: Evidence, message: Row) -> Iterator[str]:
 def nothing_outlives(evidence: Evidence) -> Iterator[str]:
     for line in evidence.clients:
         if line["event"] in {"killed", "stopped"} and line["left"]:
-            yield f"I5: {line['left']} processes outlived their gateway ({line.get('what', 'stopped')})"
+            yield f"I5: outlived its gateway ({line.get('what', 'stopped')}): {line['left']}"
         if line["event"] == "stopped" and line["code"]:
             yield f"I5: the gateway ended with exit code {line['code']}"
 
@@ -229,7 +230,7 @@ def in_one_line(evidence: Evidence) -> Iterator[str]:
             yield f"I7: session {name} has {len(turns)} turns and counts {session['turn_count']}"
         if [one["number"] for one in messages] != list(range(1, session["message_count"] + 1)):
             yield f"I7: the messages of session {name} are numbered {[one['number'] for one in messages]}"
-        for turn, following in zip(turns, turns[1:], strict=False):
+        for turn, following in itertools.pairwise(turns):
             if turn["ended_s"] is None or turn["ended_s"] > following["created_s"]:
                 yield f"I7: turn {following['fence']} of session {name} began before the one before it was over"
         places = {turn["id"]: turn["fence"] for turn in turns}

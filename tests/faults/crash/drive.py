@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -21,7 +22,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +30,9 @@ from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.options import EngineOptions
 from claude_code_api.engine.prove import Proof, remember
 from claude_code_api.standin import StandIn
+from tests.console.gateway_process import environment
 from tests.faults.crash.gateway import STEPS
-from tests.faults.crash.talk import Client, Log, Site
+from tests.faults.crash.talk import Client, Habits, Log, Site
 from tests.real_cli.living import Mourner, processes_of
 
 HERE: Final = Path(__file__).parent
@@ -44,6 +46,7 @@ RANDOM_S: Final = 0.5
 FIRST_S: Final = 6.0
 # Processes of a gateway that was killed are gone within this time.
 GONE_S: Final = 2.0
+START_S: Final = 30.0
 END_S: Final = 30.0
 
 
@@ -75,33 +78,45 @@ class Gateway:
 
     def __init__(self, evidence: Evidence, upstream: str, *own: str) -> None:
         self._data = evidence.data
+        # Requests that had reached the upstream before it took any.
+        self.known = 0
         home = evidence.data.parent
         settings = ("journal_s=0.05", "upstream_retries=0", "spares=0", "session_wait_s=10")
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.faults.crash.gateway", *own, "serve", "--no-auth", "--port", "0"),
-                *("--data-dir", str(self._data), *(part for one in settings for part in ("--set", one))),
-            ],
-            env={
-                **{"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "NO_COLOR": "1"},
-                **{"PYTHONPATH": str(TOP), "ANTHROPIC_BASE_URL": upstream, "ANTHROPIC_API_KEY": "sk-ant-made-up"},
-            },
-            cwd=home,
-            stdout=(evidence.directory / "gateway.log").open("a"),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.url = self._url()
+        with (evidence.directory / "gateway.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tests.faults.crash.gateway", *own, "serve", "--no-auth", "--port", "0"),
+                    *("--data-dir", str(self._data), *(part for one in settings for part in ("--set", one))),
+                ],
+                env={
+                    **environment(home),
+                    # The tree that this file is in, wherever it was installed from.
+                    "PYTHONPATH": f"{TOP / 'src'}{os.pathsep}{TOP}",
+                    "ANTHROPIC_BASE_URL": upstream,
+                    "ANTHROPIC_API_KEY": "sk-ant-made-up",
+                },
+                cwd=home,
+                stdout=log,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        self.welcome = ""
+        # Where it listens; empty, if it ended before it did.
+        self.url = ""
+        self._said = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+        assert self._said.wait(START_S), self.welcome
 
-    def _url(self) -> str:
-        """Where it listens; nothing, if it ended before it did."""
-        lines = self.process.stderr
-        assert lines is not None
-        for line in lines:
-            if " at http" in line:
-                threading.Thread(target=lines.read, daemon=True).start()
-                return line.split()[-1]
-        return ""
+    def _listen(self) -> None:
+        """Read what it says, to the end."""
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
+            for line in lines:
+                self.welcome += line
+                if " at http" in line:
+                    self.url = line.split()[-1]
+                    self._said.set()
+        self._said.set()
 
     def ended_within(self, seconds: float) -> bool:
         try:
@@ -110,68 +125,85 @@ class Gateway:
             return False
         return True
 
-    def processes(self) -> list[int]:
-        return sorted(processes_of(self._data))
+    def processes(self) -> dict[int, str]:
+        return processes_of(self._data)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
-    def left(self) -> int:
-        """How many of its processes are still there when they should be gone."""
-        with contextlib.suppress(AssertionError):
-            Mourner(self.processes()).all_gone_after_s(time.monotonic(), within_s=GONE_S)
-        return len(self.processes())
+    def left(self) -> list[str]:
+        """What is still there when it should be gone. A process that was just being started is seen a little later."""
+        began_s = time.monotonic()
+        while (found := self.processes()) and time.monotonic() < began_s + GONE_S:
+            with contextlib.suppress(AssertionError):
+                Mourner(list(found)).all_gone_after_s(began_s, within_s=GONE_S)
+        return list(found.values())
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to happen."""
+
+    kills: int
+    seed: int = 0
+    # Arguments of the gateways that are killed: a bug.
+    bug: tuple[str, ...] = ()
+    # Where gateways kill themselves, one after another and over again.
+    steps: tuple[str, ...] = STEPS
+    habits: Habits = field(default_factory=Habits)
 
 
 class Killer:
     """Starts gateways, and ends them in every way."""
 
-    def __init__(self, evidence: Evidence, upstream: StandIn, site: Site, log: Log, chance: random.Random) -> None:
-        self._evidence, self._upstream = evidence, upstream
-        self._site, self._log, self._chance = site, log, chance
+    def __init__(self, wanted: Wanted, evidence: Evidence, upstream: StandIn, site: Site, log: Log) -> None:
+        self._wanted, self._evidence, self._upstream = wanted, evidence, upstream
+        self._site, self._log, self._chance = site, log, random.Random(wanted.seed)
         self.kills: Counter[str] = Counter()
-        steps = list(STEPS)
-        chance.shuffle(steps)
-        self._steps = steps
 
-    def rounds(self, kills: int, bug: Sequence[str]) -> None:
-        """Go on until so many have been killed. Every second time it is at a step, until each had its turn and on."""
-        number = 0
-        while self.kills.total() < kills:
-            if number % 2 == 0:
-                self._at_a_step(self._steps[number // 2 % len(self._steps)], bug)
-            else:
-                self._at_random(bug)
-            number += 1
+    def rounds(self) -> None:
+        """Go on until so many have been killed: at a step, and at random, by turns."""
+        steps = list(self._wanted.steps)
+        self._chance.shuffle(steps)
+        for step in itertools.cycle(steps):
+            self._at_a_step(step)
+            if self.kills.total() >= self._wanted.kills:
+                return
+            self._at_random(self.start())
+            if self.kills.total() >= self._wanted.kills:
+                return
 
     def start(self, *own: str) -> Gateway:
         """Start a gateway, and let the clients to it."""
         while True:
-            gateway = Gateway(self._evidence, self._upstream.base_url, *own)
+            gateway = Gateway(self._evidence, self._upstream.base_url, *self._wanted.bug, *own)
             if gateway.url:
                 self._log.write(event="started", unended=_unended(self._evidence.database))
+                gateway.known = len(self._upstream.received)
                 self._site.publish(gateway.url)
                 return gateway
-            # It came to its step before it listened, when it ended what the one before it had left.
-            assert gateway.process.wait() == -signal.SIGKILL, "the gateway did not start"
-            self._killed("recovery", gateway)
+            # It came to its step before it listened: when it ended what the one before it had left.
+            assert gateway.process.wait() == -signal.SIGKILL, gateway.welcome
+            self._killed(own[-1].partition(":")[0], gateway)
             own = ()
 
-    def _at_a_step(self, step: str, bug: Sequence[str]) -> None:
-        gateway = self.start(*bug, "--die-at", f"{step}:{self._chance.randint(1, 3)}")
-        if gateway.ended_within(STEP_S):
+    def _at_a_step(self, step: str) -> None:
+        before = self.kills.total()
+        gateway = self.start("--die-at", f"{step}:{self._chance.randint(1, 3)}")
+        if step.endswith("recovery") or self.kills.total() > before:
+            # It has been there before it listened; or it will not be, for there was nothing to recover.
+            self._at_random(gateway)
+        elif gateway.ended_within(STEP_S):
             assert gateway.process.returncode == -signal.SIGKILL, gateway.process.returncode
             self._killed(step, gateway)
-            return
-        gateway.kill()
-        self._killed("step not reached", gateway)
+        else:
+            gateway.kill()
+            self._killed(f"{step} not reached", gateway)
 
-    def _at_random(self, bug: Sequence[str]) -> None:
-        known = len(self._upstream.received)
-        gateway = self.start(*bug)
+    def _at_random(self, gateway: Gateway) -> None:
         with contextlib.suppress(TimeoutError):
-            self._upstream.wait_received(known + 1, FIRST_S)
+            self._upstream.wait_received(gateway.known + 1, FIRST_S)
         how = self._chance.choice(("gateway", "gateway and cli", "cli"))
         if how == "cli":
             for _ in range(2):
@@ -187,9 +219,9 @@ class Killer:
         found = gateway.processes()
         if found:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._chance.choice(found), signal.SIGKILL)
+                os.kill(self._chance.choice(sorted(found)), signal.SIGKILL)
                 self.kills["cli"] += 1
-                self._log.write(event="killed", what="cli", left=0)
+                self._log.write(event="killed", what="cli", left=[])
 
     def _killed(self, what: str, gateway: Gateway) -> None:
         self.kills[what] += 1
@@ -202,17 +234,18 @@ def _unended(database: Path) -> int:
         return count
 
 
-def drive(evidence: Evidence, *, kills: int, seed: int = 0, bug: Sequence[str] = ()) -> Counter[str]:
+def drive(evidence: Evidence, wanted: Wanted) -> Counter[str]:
     """Let clients talk and processes die; says what was killed how often. What happened is then in the evidence."""
     evidence.data.mkdir(mode=0o700, parents=True)
     # The checks of the installed CLI have tests of their own, and would take the first second of many lives.
     remember(evidence.data, find_binary(EngineOptions(), Path("/nowhere")), Proof({"all": True}))
     site, log = Site(), Log(evidence.clients)
     with contextlib.closing(log), StandIn(pace_ms=0) as upstream:
-        killer = Killer(evidence, upstream, site, log, random.Random(seed))
-        with talking(site, upstream, log):
-            killer.rounds(kills, bug)
-            last = killer.start(*bug)
+        killer = Killer(wanted, evidence, upstream, site, log)
+        clients = [Client(f"c{number}", site, upstream, log, wanted.habits) for number in range(CLIENTS)]
+        with talking(clients):
+            killer.rounds()
+            last = killer.start()
         last.process.terminate()
         log.write(event="stopped", code=last.process.wait(END_S), left=last.left())
         with evidence.upstream.open("w", encoding="utf-8") as file:
@@ -222,9 +255,8 @@ def drive(evidence: Evidence, *, kills: int, seed: int = 0, bug: Sequence[str] =
 
 
 @contextlib.contextmanager
-def talking(site: Site, upstream: StandIn, log: Log) -> Iterator[None]:
+def talking(clients: Sequence[Client]) -> Iterator[None]:
     """Have clients talk; at the end each of them gets its last answer."""
-    clients = [Client(f"c{number}", site, upstream, log) for number in range(CLIENTS)]
     for client in clients:
         client.start()
     yield
@@ -257,7 +289,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="crash-") as own:
         evidence = Evidence(wanted.keep or Path(own) / "evidence")
         began_s = time.monotonic()
-        kills = drive(evidence, kills=wanted.kills, seed=wanted.seed, bug=("--bug", wanted.bug) if wanted.bug else ())
+        bug = ("--bug", wanted.bug) if wanted.bug else ()
+        kills = drive(evidence, Wanted(wanted.kills, wanted.seed, bug))
         verdict = judge(evidence)
         figures = {"kills": kills.total(), "killed": dict(kills.most_common()), "took_s": time.monotonic() - began_s}
         sys.stdout.write(json.dumps({**figures, **verdict}, indent=2, ensure_ascii=False) + "\n")

@@ -20,10 +20,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from claude_code_api import app, cli
+from claude_code_api.flow.access import Access
 from claude_code_api.flow.ports import Plan
 from claude_code_api.flow.records import Acceptance, JournalEntry, StoredMessage, Turn, TurnEnd
+from claude_code_api.settings import Settings
 
-# T0 to T5 of `flow/ledger.py`. "in": at some moment while the transaction runs; "T5": while the end is being told.
+# T0 to T5 of `flow/ledger.py`. "in": at some moment while the transaction runs; "T5": while the end is being told;
+# "recovery": T4 of a turn that another one began, which has died.
 STEPS: Final = (
     "before_T0",
     "in_T0",
@@ -38,6 +41,9 @@ STEPS: Final = (
     "in_T4",
     "after_T4",
     "T5",
+    "before_recovery",
+    "in_recovery",
+    "after_recovery",
 )
 # How long a transaction, and the telling of an end, take at most: the moment is drawn from it.
 TRANSACTION_S: Final = 0.002
@@ -84,8 +90,10 @@ class MortalStore(Wrapped):
     def __init__(self, inner: Any, fuse: Fuse) -> None:
         super().__init__(inner)
         self._fuse = fuse
+        self._own: set[str] = set()
 
     async def accept(self, acceptance: Acceptance) -> None:
+        self._own.add(acceptance.turn.id)
         self._fuse.at("before_T0")
         self._fuse.soon("in_T0", TRANSACTION_S)
         await self.inner.accept(acceptance)
@@ -98,11 +106,13 @@ class MortalStore(Wrapped):
         self._fuse.at("after_T3")
 
     async def finish(self, end: TurnEnd) -> None:
-        self._fuse.at("before_T4")
-        self._fuse.soon("in_T4", TRANSACTION_S)
+        what = "T4" if end.turn_id in self._own else "recovery"
+        self._fuse.at(f"before_{what}")
+        self._fuse.soon(f"in_{what}", TRANSACTION_S)
         await self.inner.finish(end)
-        self._fuse.at("after_T4")
-        self._fuse.soon("T5", TELLING_S)
+        self._fuse.at(f"after_{what}")
+        if end.turn_id in self._own:
+            self._fuse.soon("T5", TELLING_S)
 
 
 class MortalEngine(Wrapped):
@@ -208,12 +218,12 @@ def main() -> None:
     step, _, number = own.die_at.partition(":")
     fuse, build = Fuse(step, int(number)), app.build
 
-    def build_wrapped(engine: Any, store: Any, *others: Any) -> app.Gateway:
+    def build_wrapped(engine: Any, store: Any, access: Access, settings: Settings) -> app.Gateway:
         if own.bug is not None:
             store = BUGS[own.bug](store)
         mortal_engine: Any = MortalEngine(engine, fuse)
         mortal_store: Any = MortalStore(store, fuse)
-        return build(mortal_engine, mortal_store, *others)
+        return build(mortal_engine, mortal_store, access, settings)
 
     app.build = build_wrapped
     sys.argv[1:] = rest

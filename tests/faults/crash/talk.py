@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+from typing_extensions import override
 
 from claude_code_api.standin import Answer, StandIn, Text, Usage
 
@@ -67,6 +68,14 @@ class Site:
         return self.after(0)
 
 
+@dataclass(frozen=True)
+class Habits:
+    """How often a client asks in which way."""
+
+    streams: float = 0.5
+    keys: float = 0.5
+
+
 @dataclass
 class Conversation:
     """What a client knows of one."""
@@ -93,15 +102,16 @@ class Got:
 class Client(threading.Thread):
     """One client; says one thing after the other until it is told to stop."""
 
-    def __init__(self, name: str, site: Site, upstream: StandIn, log: Log) -> None:
+    def __init__(self, name: str, site: Site, upstream: StandIn, log: Log, habits: Habits) -> None:
         super().__init__(name=name)
         self._site, self._upstream, self._log = site, upstream, log
-        self._chance = random.Random(name)
+        self._habits, self._chance = habits, random.Random(name)
         self._talk: Conversation | None = None
         self._said = 0
         self.stop = threading.Event()
         self.problem: BaseException | None = None
 
+    @override
     def run(self) -> None:
         try:
             while not self.stop.is_set():
@@ -119,7 +129,8 @@ class Client(threading.Thread):
         words = " ".join(self._chance.choices(WORDS, k=5))
         self._teach(marker, f"re({marker[1:-1]}) {words} end".replace("\n ", "\n"))
         question = {"role": "user", "content": f"{marker} {words}"}
-        stream, keyed = self._chance.random() < 0.5, self._chance.random() < 0.5
+        stream = self._chance.random() < self._habits.streams
+        keyed = self._chance.random() < self._habits.keys
         for _ in range(TRIES):
             got = self._until_answered(talk, question, marker, stream=stream, key=str(uuid.uuid4()) if keyed else None)
             if got.end == "done":
@@ -193,7 +204,12 @@ def _read_stream(lines: Iterator[str], got: Got) -> None:
 
 
 def _read_whole(raw: bytes, got: Got) -> None:
-    body = json.loads(raw)
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        # The checker has to see it.
+        got.error, got.end = raw.decode(errors="replace"), "error"
+        return
     if "error" in body:
         got.error, got.end = body["error"], "error"
         return
