@@ -12,6 +12,16 @@ from tests.http.loopback import SOME_ID, Running, running
 from tests.http.test_sessions import OTHER_KEY, TWO_TENANTS, echoes, get, say
 
 
+def modes(path: Path) -> tuple[int, int]:
+    """Of a directory and the one that it is in."""
+    assert path.is_dir()
+    return path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777
+
+
+def exists(path: str | Path) -> bool:
+    return Path(path).exists()
+
+
 async def make(gateway: Running, name: str = "a project", **more: Any) -> dict[str, Any]:
     answer = await gateway.http.post("/v1/projects", json={"name": name, **more})
     assert answer.status_code == 201, answer.text
@@ -24,8 +34,7 @@ async def test_it_has_a_private_directory_of_its_own(gateway: Running) -> None:
     path = Path(made["path"])
     assert path.is_absolute()
     assert path.name == made["id"], "the name of the directory is ours"
-    assert path.is_dir()
-    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o700, 0o700)
+    assert modes(path) == (0o700, 0o700)
     times = {made.pop("created_at"), made.pop("updated_at")}
     assert all(isinstance(value, int) for value in times)
     assert made == {
@@ -89,7 +98,7 @@ class TestDeleting:
         made = await make(gateway)
         gone = await gateway.http.delete(f"/v1/projects/{made['id']}")
         assert gone.json() == {"id": made["id"], "object": "project.deleted", "deleted": True}
-        assert not Path(made["path"]).exists()
+        assert not exists(made["path"])
         assert (await gateway.http.get(f"/v1/projects/{made['id']}")).status_code == 404
 
     async def test_what_becomes_of_files_has_to_be_said(self, gateway: Running, tmp_path: Path) -> None:
@@ -106,8 +115,8 @@ class TestDeleting:
             assert (refused.status_code, refused.json()["error"]["param"]) == (409, "files")
             assert (await gateway.http.delete(url, params={"files": "burn"})).status_code == 422
             assert (await gateway.http.delete(url, params={"files": files})).status_code == 200
-            assert path.exists() is left
-            assert (outside / "kept").exists(), "a link is removed, not what it leads to"
+            assert exists(path) is left
+            assert exists(outside / "kept"), "a link is removed, not what it leads to"
 
     async def test_its_sessions_stay(self) -> None:
         async with running(echoes()) as gateway:
@@ -132,7 +141,7 @@ async def test_somebody_elses_is_like_an_unknown_one() -> None:
             assert (await other.get("/v1/projects")).json()["total"] == 0
             taken = await other.post("/v1/sessions", json={"project_id": made["id"]})
             assert taken.status_code == 404
-        assert Path(made["path"]).is_dir()
+        assert exists(made["path"])
 
 
 async def test_a_key_cannot_give_its_agents_more_than_it_has() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import pytest
 
@@ -33,7 +33,7 @@ async def test_by_day_and_in_total() -> None:
             "total_cost": 0.5,
         }
         (row,) = used["data"]
-        assert row.pop("day") == datetime.datetime.now(datetime.UTC).date().isoformat()
+        assert row.pop("day") == dt.datetime.now(dt.UTC).date().isoformat()
         assert row == {"turns": 2, "failed_turns": 0, **numbers}
         assert used["total"] == numbers
 
