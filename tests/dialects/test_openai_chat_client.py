@@ -55,7 +55,7 @@ def essence(answer: Any) -> dict[str, Any]:
         for call in message.get("tool_calls") or []
     ]
     return {
-        **{key: answer[key] for key in ("id", "object", "created", "model", "system_fingerprint")},
+        **{key: answer[key] for key in ("id", "object", "created", "model")},
         "index": choice["index"],
         "finish_reason": choice["finish_reason"],
         "logprobs": choice["logprobs"],

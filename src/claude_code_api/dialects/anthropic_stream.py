@@ -10,6 +10,7 @@ would look ready to be carried out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from claude_code_api.dialects.anthropic_blocks import block_of_part, message_head, stop_fields, usage_body
 from claude_code_api.dialects.anthropic_errors import error_body
@@ -91,7 +92,8 @@ class MessagesEncoder:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": usage_body(self._usage),
+            # How much of it was thinking is not known before the end.
+            "usage": usage_body(replace(self._usage, reasoning_tokens=0) if self._usage is not None else None),
         }
         return frame({"type": "message_start", "message": message})
 
