@@ -216,10 +216,10 @@ async def test_signed_thoughts_and_failed_calls_keep_their_place_in_a_round(rig:
 async def test_schemas_and_effort_are_upstream_and_gone_in_the_next_turn(rig: Rig, way: str) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "odd", "schema": ODD_SCHEMA, "strict": True}}
     async with asking(rig, way) as ask:
-        _, body = await ask(chat(response_format=form, reasoning_effort="high", max_tokens=20_000, user="ada"))
+        _, body = await ask(chat(response_format=form, reasoning_effort="high", max_tokens=20_000, user="ada-lovelace"))
         assert json.dumps(body["output_config"]["format"]) == json.dumps({"type": "json_schema", "schema": ODD_SCHEMA})
         assert body["thinking"] == {"type": "enabled", "budget_tokens": 16_384}
-        assert (body["max_tokens"], body["metadata"]["user_id"]) == (20_000, "ada")
+        assert (body["max_tokens"], body["metadata"]["user_id"]) == (20_000, "ada-lovelace")
 
         rig.upstream.play('{"a": 1}')
         result, body = await ask(chat(response_format={"type": "json_object"}))
@@ -234,17 +234,17 @@ async def test_schemas_and_effort_are_upstream_and_gone_in_the_next_turn(rig: Ri
         _, body = await ask(chat())
         assert not {"output_config", "tools", "stop_sequences", "top_p"} & {name for name in body if body[name]}
         assert body["thinking"] == {"type": "disabled"}
-        assert "ada" not in body["metadata"]["user_id"]
+        assert "ada-lovelace" not in body["metadata"]["user_id"]
 
 
 async def test_tier_and_user_are_upstream_and_gone_in_the_next_turn(rig: Rig, way: str) -> None:
     async with asking(rig, way) as ask:
         for tier, told in (("auto", "auto"), ("default", "standard_only")):
-            _, body = await ask(chat(service_tier=tier, metadata={"user_id": "ada"}))
-            assert (body["service_tier"], body["metadata"]) == (told, {"user_id": "ada"})
+            _, body = await ask(chat(service_tier=tier, metadata={"user_id": "ada-lovelace"}))
+            assert (body["service_tier"], body["metadata"]) == (told, {"user_id": "ada-lovelace"})
         _, body = await ask(chat())
         assert "service_tier" not in body
-        assert "ada" not in body["metadata"]["user_id"]
+        assert "ada-lovelace" not in body["metadata"]["user_id"]
 
 
 async def test_a_begun_answer_goes_to_the_model_where_the_engine_can(rig: Rig) -> None:
