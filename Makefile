@@ -9,7 +9,7 @@ READY := .venv/.installed
 CLIENTS := .venv-clients/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install start start-dev start-prod demo test test-chat test-real test-clients fuzz faults crash soak bench load lint clean kill fmt types imports golden docs build lock audit changelog
+.PHONY: help install jail start start-dev start-prod demo test test-chat test-real test-clients fuzz faults crash soak bench load lint clean kill fmt types imports golden docs build sbom lock audit changelog
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ $(READY): requirements/dev.txt requirements/runtime.txt pyproject.toml
 	@sh scripts/install.sh "$(PYTHON)"
 
 install: $(READY) ## Create .venv with the locked packages
+
+jail: ## Install bubblewrap, which the profiles shell and full need
+	@sh scripts/install_jail.sh
 
 start: $(READY) ## Serve on the loopback address
 	$(BIN)/claude-code-api serve $(ARGS)
@@ -47,7 +50,7 @@ test-clients: $(READY) $(CLIENTS) ## Run clients of many makers against the gate
 	$(BIN)/python -m pytest -m clients tests/client_matrix $(ARGS)
 
 fuzz: $(READY) ## Send thousands of made-up requests, for some minutes
-	$(BIN)/python -m pytest -n 0 -s -m fuzz tests/http/test_made_up_requests.py $(ARGS)
+	$(BIN)/python -m pytest -n 0 -s -m fuzz tests/http/test_made_up_requests.py tests/http/test_made_up_requests_by_key.py $(ARGS)
 
 faults: $(READY) ## Kill everything at random moments, for some minutes
 	$(BIN)/python -m pytest -m faults tests/faults tests/http/test_store_faults.py $(ARGS)
@@ -82,8 +85,12 @@ golden: $(READY) ## Write the golden files of the dialects anew
 docs: $(READY) ## Check that the documents agree with the code
 	$(BIN)/python -m pytest -n 0 tests/architecture -k docs $(ARGS)
 
-build: $(READY) ## Build the wheel and the source archive into dist/
+build: $(READY) ## Build the wheel, the source archive and the bill of materials into dist/
 	$(BIN)/hatchling build
+	$(BIN)/python scripts/sbom.py
+
+sbom: $(READY) ## Write the bill of materials (CycloneDX) into dist/
+	$(BIN)/python scripts/sbom.py $(ARGS)
 
 lock: $(READY) ## Compile requirements/*.txt anew
 	sh scripts/lock.sh

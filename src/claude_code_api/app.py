@@ -23,25 +23,38 @@ from claude_code_api import __version__
 from claude_code_api.dialects.openai_responses import OPENAI_RESPONSES
 from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import NoBinaryError, find_binary, find_credentials
+from claude_code_api.engine.jail import jail_support
 from claude_code_api.engine.options import Credentials, Site
 from claude_code_api.engine.prove import NOTHING_PROVED, Proof, Stop, prove, remember, remembered
 from claude_code_api.engine.run_directory import doors_base, own_run_directory
+from claude_code_api.engine.versions import TooOldError
 from claude_code_api.flow.access import Access, Caller, digest_of
+from claude_code_api.flow.budgets import Budgets
 from claude_code_api.flow.catalogue import Catalogue
+from claude_code_api.flow.checkpoints import Checkpoints
 from claude_code_api.flow.detached import Detached
 from claude_code_api.flow.kept import Kept
+from claude_code_api.flow.keys import Keys
 from claude_code_api.flow.ledger import Ledger
 from claude_code_api.flow.options import AccessOptions
 from claude_code_api.flow.ports import Engine, Store, StoreError
+from claude_code_api.flow.rates import RequestRates, windows_for
 from claude_code_api.flow.records import Profile
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.sessions import Projects, Sessions
+from claude_code_api.flow.stored_keys import StoredKeys
+from claude_code_api.flow.strangers import Strangers
 from claude_code_api.flow.token_count import TokenCounter
 from claude_code_api.flow.upkeep import Upkeep
-from claude_code_api.http.compression import packed
+from claude_code_api.http.approvals import approval_routes
+from claude_code_api.http.audit import audit_routes
+from claude_code_api.http.checkpoints import checkpoint_routes
+from claude_code_api.http.compression import Packed
+from claude_code_api.http.connections import take_descriptors
 from claude_code_api.http.cors import Cors
 from claude_code_api.http.errors import on_bug, on_departure, on_refusal, on_status, on_store_error
 from claude_code_api.http.gate import Gate
+from claude_code_api.http.keys import key_routes
 from claude_code_api.http.live import live_routes
 from claude_code_api.http.manners import Manners
 from claude_code_api.http.meta import Health, meta_routes
@@ -50,9 +63,10 @@ from claude_code_api.http.models import model_routes
 from claude_code_api.http.options import HttpOptions
 from claude_code_api.http.projects import project_routes
 from claude_code_api.http.pulse import Pulse
+from claude_code_api.http.quota import QuotaHeaders
 from claude_code_api.http.request_log import RequestLog
 from claude_code_api.http.responses import RESPONSES, response_routes
-from claude_code_api.http.server import Server, server_config
+from claude_code_api.http.server import Server, TransportError, check_transport, server_config
 from claude_code_api.http.sessions import session_routes
 from claude_code_api.http.token_count import token_count_routes
 from claude_code_api.http.turns import Turns, turn_routes
@@ -60,7 +74,9 @@ from claude_code_api.http.usage import usage_routes
 from claude_code_api.http.validation import on_invalid
 from claude_code_api.settings import Settings
 from claude_code_api.standin import Answer, StandIn, Text, ToolUse, calls
-from claude_code_api.storage.address import StoreOpenError
+from claude_code_api.storage.address import StoreOpenError, address_of
+from claude_code_api.storage.before_images import BeforeImageFiles
+from claude_code_api.storage.inspection import holds_a_key
 from claude_code_api.storage.key_file import FirstKey, KeyFileError, make_private_directory, read_key, read_or_make_key
 from claude_code_api.storage.opening import open_store
 from claude_code_api.storage.workplaces import ProjectDirectories
@@ -69,6 +85,8 @@ from claude_code_api.turn.errors import TurnRefusedError
 BACKLOG: Final = 2048
 # Below the data directory: one directory for each project.
 PROJECTS: Final = "projects"
+# Below it too: what files were before agents changed them.
+CHECKPOINTS: Final = "checkpoints"
 # It is taken, or only for root.
 _PORT_ERRORS: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
@@ -99,6 +117,7 @@ class Entrance:
     listener: socket.socket
     access: Access
     first_key: FirstKey | None
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
@@ -106,7 +125,7 @@ class Entrance:
         host, port = self.listener.getsockname()[:2]
         if ipaddress.ip_address(host).is_unspecified:
             host = "::1" if ":" in host else "127.0.0.1"
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{self.scheme}://[{host}]:{port}" if ":" in host else f"{self.scheme}://{host}:{port}"
 
 
 def open_entrance(settings: Settings) -> Entrance:
@@ -118,14 +137,19 @@ def open_entrance(settings: Settings) -> Entrance:
             "Leave out --no-auth, or listen on 127.0.0.1."
         )
     try:
+        check_transport(settings.http)
+    except TransportError as error:
+        raise StartError(str(error)) from error
+    try:
         first_key = _first_key(settings, exposed=exposed)
-    except (KeyFileError, OSError) as error:
+    except (KeyFileError, StoreOpenError, OSError) as error:
         raise StartError(str(error)) from error
     listener = _listen(settings.http)
     if not exposed and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
         listener.close()
         raise StartError(f"{settings.http.host} led to an address that others can reach; name the address itself.")
-    return Entrance(listener, access_of(settings.access, first_key), first_key)
+    scheme = "https" if settings.http.tls_cert is not None else "http"
+    return Entrance(listener, access_of(settings.access, first_key), first_key, scheme)
 
 
 def _first_key(settings: Settings, *, exposed: bool) -> FirstKey | None:
@@ -134,16 +158,16 @@ def _first_key(settings: Settings, *, exposed: bool) -> FirstKey | None:
     if not exposed:
         return read_or_make_key(settings.storage.data_dir)
     found = read_key(settings.storage.data_dir)
-    if found is None and not settings.access.keys:
+    if found is None and not settings.access.keys and not holds_a_key(address_of(settings.storage), time.time()):
         raise StartError(
-            f"{settings.http.host} can be reached by others, and there is no key yet. Start once on 127.0.0.1 to have "
-            "one made, or set CLAUDE_CODE_API_KEYS."
+            f"{settings.http.host} can be reached by others, and there is no key yet. Make one with "
+            "`claude-code-api keys create NAME`, or start once on 127.0.0.1 to have one made."
         )
     return found
 
 
 def access_of(options: AccessOptions, first_key: FirstKey | None) -> Access:
-    """Know the keys by their hashes. Both kinds have every right."""
+    """Know the keys by their hashes. Both kinds have every right, and no limit."""
     if not options.require_auth:
         return Access(None)
     callers = {
@@ -185,27 +209,36 @@ class Gateway:
     runner: TurnRunner
     ledger: Ledger
     detached: Detached
+    keys: StoredKeys
     upkeep: Upkeep
 
     async def close(self) -> None:
         """Leave nothing running, and nothing unwritten."""
         await self.detached.close()
         await self.ledger.close()
+        with suppress(StoreError):
+            # When keys were last used: of the last seconds, nobody misses it.
+            await self.keys.write_use()
 
 
 def build(engine: Engine, store: Store, access: Access, settings: Settings) -> Gateway:
     """Put the rooms together around an engine and a store."""
     clock, http, flow = SystemClock(), settings.http, settings.flow
     catalogue = Catalogue(flow, engine.offer)
-    ledger = Ledger(store, flow, clock, engine.profiles)
+    ledger = Ledger(store, flow, clock, engine.unworkable)
     runner = TurnRunner(engine=engine, catalogue=catalogue, ledger=ledger, options=flow, clock=clock)
     detached = Detached(runner, store)
     counter = TokenCounter(engine=engine, catalogue=catalogue, admission=runner.admission, options=flow, clock=clock)
     workplaces = ProjectDirectories(settings.storage.data_dir / PROJECTS)
     api = _api()
-    api.state.access = access
+    keys = StoredKeys(store, clock)
+    patience = Strangers(per_minute=settings.access.failed_keys_per_minute, clock=clock)
+    api.state.access = access.beside(keys, patience)
+    api.state.budgets = Budgets(store, clock)
+    api.state.rates = RequestRates(windows_for(settings.access, store, clock))
     turns = Turns(runner, detached, Pulse(every_s=http.heartbeat_s), clock)
-    sessions = Sessions(store, runner, flow, clock)
+    images = before_images(settings)
+    sessions = Sessions(store, runner, images, flow, clock)
     requests = RequestTally()
     for routes in (
         turn_routes(turns, apart=[RESPONSES]),
@@ -214,15 +247,24 @@ def build(engine: Engine, store: Store, access: Access, settings: Settings) -> G
         model_routes(catalogue),
         project_routes(Projects(store, workplaces, clock)),
         session_routes(sessions, clock),
+        approval_routes(sessions),
+        checkpoint_routes(Checkpoints(store, sessions, runner, images, clock)),
         live_routes(turns, sessions),
         usage_routes(store),
+        audit_routes(store),
+        key_routes(Keys(store, clock), keys, settings.access),
         metrics_routes(engine, runner, requests),
         meta_routes(Health(engine, runner, store)),
     ):
         api.include_router(routes)
-    gate = Gate(packed(Manners(api)), options=http, without_keys=access.open)
+    gate = Gate(QuotaHeaders(Packed(Manners(api)), clock=clock), options=http, without_keys=access.open)
     app = RequestLog(Cors(gate, origins=http.allowed_origins), clock=clock, count=requests.count)
-    return Gateway(app, api, runner, ledger, detached, Upkeep(ledger, store, flow, clock))
+    return Gateway(app, api, runner, ledger, detached, keys, Upkeep(ledger, store, keys, images, flow, clock))
+
+
+def before_images(settings: Settings) -> BeforeImageFiles:
+    """Say where the engine keeps what agents change, and where the way back begins."""
+    return BeforeImageFiles(settings.storage.data_dir / CHECKPOINTS)
 
 
 def _api() -> FastAPI:
@@ -275,7 +317,9 @@ async def claude_engine(settings: Settings) -> AsyncIterator[ClaudeEngine]:
     except OSError as error:
         raise StartError(f"The data directory {data_dir} cannot be used: {error.strerror}. Set --data-dir.") from error
     with own_run_directory(data_dir) as run_directory, own_run_directory(_doors_base()) as doors:
-        engine = ClaudeEngine(settings.engine, Site(binary, credentials, run_directory, doors))
+        jail = await asyncio.to_thread(jail_support, binary, data_dir)
+        images = before_images(settings)
+        engine = ClaudeEngine(settings.engine, Site(binary, credentials, run_directory, doors, jail), images)
         engine.trust(remembered(data_dir, binary) or NOTHING_PROVED)
         try:
             yield engine
@@ -295,7 +339,8 @@ async def serve(settings: Settings, entrance: Entrance, listening: Callable[[], 
     async with opened_store(settings) as store, claude_engine(settings) as engine:
         gateway = build(engine, store, entrance.access, settings)
         await gateway.ledger.recover()
-        server = Server(server_config(gateway.app), gateway.runner, settings.http.drain_s)
+        config = server_config(gateway.app, settings.http, descriptors=take_descriptors())
+        server = Server(config, gateway.runner, settings.http.drain_s)
         # The CLI is asked what it offers behind the open door, so that no client pays for it.
         warm_up = asyncio.create_task(
             _once_it_listens(server, engine, settings, listening), name="first look at the cli"
@@ -348,7 +393,7 @@ async def _once_it_listens(
     await server.listening.wait()
     listening()
     # What is wrong with the CLI is told by /health and by the first turn, with the reason.
-    with suppress(TurnRefusedError):
+    with suppress(TurnRefusedError), server.ended_by(TooOldError):
         await engine.offer()
         await look_at_the_cli(engine, settings.storage.data_dir)
         model = await Catalogue(settings.flow, engine.offer).resolve(settings.flow.default_model)

@@ -8,14 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, TypeAlias
 
 import typer
 
 from claude_code_api import __version__
-
-if TYPE_CHECKING:
-    from claude_code_api.settings import Settings
+from claude_code_api.console.audit_commands import audit_app
+from claude_code_api.console.flags import (
+    FOUND_WRONG,
+    AsJson,
+    Config,
+    DataDir,
+    Host,
+    LogLevel,
+    More,
+    NoAuth,
+    Port,
+)
+from claude_code_api.console.flags import load as _load
+from claude_code_api.console.flags import mistake as _mistake
+from claude_code_api.console.flags import pairs as _pairs
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -28,18 +40,13 @@ app.add_typer(settings_app, name="settings")
 db_app = typer.Typer(no_args_is_help=True, help="Look after the database of conversations.")
 app.add_typer(db_app, name="db")
 
-# A mistake that a person can put right; 1 is for a command that ran and found something wrong.
-MISTAKE = 2
-FOUND_WRONG = 1
+keys_app = typer.Typer(
+    no_args_is_help=True,
+    help="Make, list, replace and revoke keys. A gateway that runs on the same database knows within a second.",
+)
+app.add_typer(keys_app, name="keys")
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on. Any but a loopback one needs a key.")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
-DataDir = Annotated[Path | None, typer.Option(help="Directory of everything that has to be kept.")]
-NoAuth = Annotated[bool, typer.Option("--no-auth", help="Ask for no key. On a loopback address only.")]
-LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
-Config = Annotated[Path | None, typer.Option(help="Settings file (TOML).")]
-More = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; repeatable.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+app.add_typer(audit_app, name="audit")
 
 
 @app.callback(invoke_without_command=True)
@@ -218,6 +225,129 @@ def db_check(*, data_dir: DataDir = None, config: Config = None, more: More = No
             raise typer.Exit(FOUND_WRONG)
 
 
+Ids: TypeAlias = list[str] | None
+Number: TypeAlias = int | None
+Amount: TypeAlias = float | None
+_SCOPES = (
+    "turns, manage (its own projects and sessions), usage (its own), monitor (health, metrics), admin (everything)"
+)
+Scopes = Annotated[Ids, typer.Option(help=f"What it opens: {_SCOPES}. Repeatable; by default the first three.")]
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Who or what it is for; it is shown in lists.")],
+    *,
+    scope: Scopes = None,
+    profile: Annotated[str | None, typer.Option(help="What its agents may do: chat, read, edit, shell, full.")] = None,
+    project: Annotated[Ids, typer.Option(help="Id of a project that it may use, and no others; repeatable.")] = None,
+    model: Annotated[Ids, typer.Option(help="A model that it may use, and no others; repeatable.")] = None,
+    expires_in: Annotated[str | None, typer.Option(metavar="TIME", help="How long it opens: 12h, 30d, 8w.")] = None,
+    requests_per_minute: Annotated[Number, typer.Option(help="Requests for turns in any minute.")] = None,
+    burst: Annotated[Number, typer.Option(help="How many of them within one second.")] = None,
+    concurrent_turns: Annotated[Number, typer.Option(help="Turns at once.")] = None,
+    queue: Annotated[Number, typer.Option(help="Turns that may wait for one of those.")] = None,
+    budget_usd: Annotated[Amount, typer.Option(help="Dollars in a calendar month (UTC).")] = None,
+    budget_usd_per_day: Annotated[Amount, typer.Option(help="Dollars in a day.")] = None,
+    budget_tokens: Annotated[Number, typer.Option(help="Tokens in a calendar month (UTC).")] = None,
+    budget_tokens_per_day: Annotated[Number, typer.Option(help="Tokens in a day.")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key, and print it. It is shown this once: only its hash is kept.
+
+    Limits that are not given are those of the settings (`settings list`, names that begin with `key_`).
+    """
+    settings = _load({"data_dir": data_dir, **_pairs(more)}, config)
+    wanted: dict[str, object] = {
+        "name": name,
+        "scopes": scope,
+        "profile": profile,
+        "projects": project,
+        "models": model,
+        "requests_per_minute": requests_per_minute,
+        "burst": burst,
+        "concurrent_turns": concurrent_turns,
+        "queue": queue,
+        "budget_usd": budget_usd,
+        "budget_usd_per_day": budget_usd_per_day,
+        "budget_tokens": budget_tokens,
+        "budget_tokens_per_day": budget_tokens_per_day,
+    }
+
+    from claude_code_api.console.key_commands import create_key
+
+    with _told_of_keys():
+        create_key(settings, wanted, expires_in, as_json=as_json)
+
+
+@keys_app.command("list")
+def keys_list(
+    *,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Revoked ones too.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the keys with what they may, and when they were last used. The keys themselves are known to nobody."""
+    settings = _load({"data_dir": data_dir, **_pairs(more)}, config)
+
+    from claude_code_api.console.key_commands import list_keys
+
+    with _told_of_keys():
+        list_keys(settings, revoked=revoked, as_json=as_json)
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    key_id: Annotated[str, typer.Argument(help="The id, as `keys list` shows it.")],
+    *,
+    data_dir: DataDir = None,
+    config: Config = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put another key in the place of this one, and print it. Sessions, limits and budgets stay."""
+    settings = _load({"data_dir": data_dir, **_pairs(more)}, config)
+
+    from claude_code_api.console.key_commands import rotate_key
+
+    with _told_of_keys():
+        rotate_key(settings, key_id, as_json=as_json)
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(help="The id, as `keys list` shows it.")],
+    *,
+    data_dir: DataDir = None,
+    config: Config = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key, for ever. What was made with it stays in the database, and is nobody's."""
+    settings = _load({"data_dir": data_dir, **_pairs(more)}, config)
+
+    from claude_code_api.console.key_commands import revoke_key
+
+    with _told_of_keys():
+        revoke_key(settings, key_id, as_json=as_json)
+
+
+@contextmanager
+def _told_of_keys() -> Iterator[None]:
+    """Tell what is wrong with a key as a mistake that a person can put right."""
+    from claude_code_api.console.key_commands import KeyMistakeError
+
+    try:
+        yield
+    except KeyMistakeError as error:
+        _mistake(str(error))
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """Tell what is wrong with the database as a mistake that a person can put right."""
@@ -227,30 +357,6 @@ def _told() -> Iterator[None]:
         yield
     except StoreOpenError as error:
         _mistake(str(error))
-
-
-def _load(flags: dict[str, Any], config: Path | None) -> Settings:
-    from claude_code_api.settings import SettingsError, load
-
-    try:
-        return load(flags, config)
-    except SettingsError as error:
-        _mistake(str(error))
-
-
-def _pairs(given: list[str] | None) -> dict[str, str]:
-    pairs = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            _mistake(f"--set takes NAME=VALUE, not {text!r}.")
-        pairs[name.strip().replace("-", "_")] = value
-    return pairs
-
-
-def _mistake(text: str) -> NoReturn:
-    typer.secho(f"error: {text}", fg="red", err=True)
-    raise typer.Exit(MISTAKE)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ class TelemetryOptions:
 # What is never to be seen in a line, as a second net: the first one is that no field holds it.
 _SECRET_PREFIXES: Final = ("cca-", "sk-ant-", "Bearer ")
 _HIDDEN: Final = "[hidden]"
+# What moves a terminal's cursor, turns the direction of writing, or ends a line for some readers and not for others:
+# anybody can put it into an address. Tracebacks have lines.
+_UNSHOWN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def set_up_logs(options: TelemetryOptions, stream: TextIO | None = None) -> None:
@@ -58,7 +62,7 @@ def set_up_logs(options: TelemetryOptions, stream: TextIO | None = None) -> None
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _hide_secrets,
+            _make_fit_to_read,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -72,18 +76,22 @@ def _json(value: object, **_: object) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
-def _hide_secrets(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {name: _without_secrets(value) for name, value in line.items()}
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
-def _without_secrets(value: object) -> object:
+def _make_fit_to_read(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: _fit_to_read(value) for name, value in line.items()}
+
+
+def _fit_to_read(value: object) -> object:
     match value:
         case str():
-            return _HIDDEN if any(prefix in value for prefix in _SECRET_PREFIXES) else value
+            return _HIDDEN if any(prefix in value for prefix in _SECRET_PREFIXES) else _UNSHOWN.sub(_escaped, value)
         case dict():
-            return {name: _without_secrets(entry) for name, entry in value.items()}
+            return {name: _fit_to_read(entry) for name, entry in value.items()}
         case list() | tuple():
-            return [_without_secrets(entry) for entry in value]
+            return [_fit_to_read(entry) for entry in value]
         case _:
             return value
 

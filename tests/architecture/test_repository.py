@@ -36,6 +36,7 @@ NOT_PORTABLE = re.compile(rf"\b(?:{HOSTS})\b|(?<![\w./$}}~*-])(?:{PATHS})|\b[A-Z
 
 TARGETS = {
     "install",
+    "jail",
     "start",
     "start-dev",
     "start-prod",
@@ -59,6 +60,7 @@ TARGETS = {
     "golden",
     "docs",
     "build",
+    "sbom",
     "lock",
     "audit",
     "changelog",
@@ -150,7 +152,7 @@ def test_the_lock_holds_every_direct_dependency(root: Path) -> None:
     )
     assert direct <= runtime <= dev
     assert tools <= dev
-    assert len(direct) <= 15, "docs: the budget of direct dependencies"
+    assert len(direct) <= 17, "docs: the budget of direct dependencies"
 
 
 def test_make_lists_every_target(root: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 FILE_LINES = 400
 FUNCTION_LINES = 60
 ARGUMENTS = 6  # without self and cls
-COMMANDS = "cli.py"  # there a parameter is a flag of the command line
+COMMANDS = {"cli.py", "audit_commands.py"}  # there a parameter is a flag of the command line
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -29,7 +29,7 @@ def too_large(files: Iterable[Path], top: Path) -> list[str]:
             if length > FUNCTION_LINES:
                 found.append(f"{place}: {length} lines")
             count = arguments(function)
-            if count > ARGUMENTS and file.name != COMMANDS:
+            if count > ARGUMENTS and file.name not in COMMANDS:
                 found.append(f"{place}: {count} arguments")
     return found
 

@@ -18,12 +18,13 @@ from tests.http.loopback import answer_events, running
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(PATIENCE_S + 10)]
 PAGES = ROOT / "docs" / "clients"
+NODE_PROGRAMS = ROOT / "clients" / "node" / "node_modules" / ".bin"
 NOT_RUN = "Not run by our tests"
 FENCE = re.compile(r"^```(python|js|sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON = dict.fromkeys(("instructor", "langchain", "litellm", "openai-agents", "pydantic-ai"), PROGRAMS / "python")
 PYTHON |= dict.fromkeys(("anthropic-python", "openai-python"), Path(sys.executable))
 NODE = ("anthropic-node", "openai-node", "vercel-ai-sdk")
-SHELL = ("aider", "claude-code", "llm")
+SHELL = ("aider", "claude-code", "codex", "llm")
 GOODBYE = "greeting.py\n```\nprint('Goodbye!')\n```\n"
 NO_AIDER = pytest.mark.skipif(sys.version_info >= (3, 13), reason="aider wants an older Python")
 
@@ -80,7 +81,8 @@ async def test_a_page_for_the_shell(page: str, tmp_path: Path) -> None:
     assert bundled.origin is not None
     async with running(obliging(), patience_s=PATIENCE_S) as gateway:
         env = environment(tmp_path, gateway.url)
-        env["PATH"] = f"{AIDER.parent}:{Path(bundled.origin).parent / '_bundled'}:{env['PATH']}"
+        places = (AIDER.parent, Path(bundled.origin).parent / "_bundled", NODE_PROGRAMS, env["PATH"])
+        env["PATH"] = ":".join(map(str, places))
         # Only what the page itself says is set, beside the lines that the gateway prints.
         env |= {"OPENAI_API_BASE": "", "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
         said = await runs("/bin/sh", "-euc", script, cwd=tmp_path, env=env)

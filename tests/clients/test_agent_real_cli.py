@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from claude_code_api.standin import Answer, StandIn, Text, ToolUse, Usage, calls, says
+from claude_code_api.standin import Answer, StandIn, Text, ToolUse, Usage, calls, fails, says
 from tests.clients.whole_way import whole_way
 from tests.http.loopback import SOME_ID, Running
 
@@ -223,7 +223,7 @@ class TestProfiles:
         async with at_work(tmp_path / "run", upstream, tmp_path / "data", "shell") as (gateway, project):
             answer = await ask(gateway, "hi", project["id"])
             assert answer.status_code == 503
-            assert "needs a sandbox" in answer.json()["error"]["message"]
+            assert "needs a jail" in answer.json()["error"]["message"]
             assert len(upstream.messages) == 0
             assert (await gateway.http.get("/v1/sessions")).json()["total"] == 0
 
@@ -245,3 +245,68 @@ class TestProfiles:
             assert (await ask(gateway, "hi", project["id"])).status_code == 409
             assert len(upstream.messages) == 0
             assert (await ask(gateway, "hi", SOME_ID)).status_code == 404
+
+
+TOO_LONG = "prompt is too long: 210000 tokens > 200000 maximum"
+
+
+def said_upstream(upstream: StandIn) -> list[str]:
+    """What of the conversation the model was told last, message by message."""
+    body: Any = upstream.messages[-1].body
+    spoken = [message for message in body["messages"] if message["role"] != "system"]
+    return [json.dumps(message["content"]) for message in spoken]
+
+
+@pytest.mark.parametrize("when", ["at once", "after a step"])
+@pytest.mark.parametrize("gone", ["its process", "the gateway"])
+async def test_what_outgrew_the_model_stays_summed_up(tmp_path: Path, upstream: StandIn, when: str, gone: str) -> None:
+    told: list[dict[str, str]] = []
+    async with at_work(tmp_path / "one", upstream, tmp_path / "data") as (gateway, project):
+        note = Path(project["path"]) / "notes.txt"
+        note.write_text("42\n")
+        session = ""
+        for number in range(4):
+            upstream.play(calls(ToolUse(f"toolu_{number}", "Read", {"file_path": str(note)})))
+            upstream.play(says(f"answer {number}"))
+            answer = await ask(gateway, f"question {number}", project["id"], session)
+            session = answer.headers["x-session-id"]
+            told += [{"role": "user", "content": f"question {number}"}]
+            told += [{"role": "assistant", "content": f"answer {number}"}]
+        if when == "after a step":
+            upstream.play(calls(ToolUse("toolu_last", "Read", {"file_path": str(note)})))
+        upstream.play(fails(400, TOO_LONG))
+        upstream.play(Answer((Text("<summary>All about 42.</summary>"),), usage=Usage(500, 50)))
+        upstream.play(Answer((Text("Gone on."),), usage=Usage(30, 3)))
+        answer = await ask(gateway, "the last straw", session=session)
+        assert answer.json()["choices"][0]["message"]["content"] == "Gone on."
+        assert answer.json()["usage"]["prompt_tokens"] >= 530, "the summary is paid for, too"
+        last = said_upstream(upstream)
+        assert "All about 42." in last[0]
+        assert "question 0" not in json.dumps(last)
+        kept_verbatim = [text for text in ("answer 1", "answer 2", "answer 3") if text in json.dumps(last)]
+        assert kept_verbatim
+        assert "answer 3" in kept_verbatim
+        messages = await kept(gateway, session)
+        assert "question 0" in json.dumps(messages), "nothing that was said is lost"
+        (cut,) = [message for message in messages if message["summary"]]
+        assert "All about 42." in cut["summary"]
+        if gone == "its process":
+            upstream.play(says("Still known."))
+            await ask(gateway, "and now?", session=session)
+    if gone == "the gateway":
+        async with at_work(tmp_path / "two", upstream, tmp_path / "data") as (gateway, project):
+            # The client knows nothing of a summary: it sends all that it has seen.
+            seen = [*told, {"role": "user", "content": "the last straw"}, {"role": "assistant", "content": "Gone on."}]
+            upstream.play(says("Still known."))
+            body = {"model": MODEL, "messages": [*seen, {"role": "user", "content": "and now?"}]}
+            answer = await gateway.http.post("/v1/chat/completions", json=body)
+            assert answer.headers["x-session-id"] == session
+            exported = (await gateway.http.get(f"/v1/sessions/{session}/export")).text
+            assert '"compact_boundary"' in exported
+            assert '"isCompactSummary":true' in exported
+    again = said_upstream(upstream)
+    assert "All about 42." in again[0]
+    assert "question 0" not in json.dumps(again)
+    assert [text for text in ("answer 1", "answer 2", "answer 3") if text in json.dumps(again)] == kept_verbatim
+    assert "the last straw" in json.dumps(again)
+    assert "and now?" in again[-1]

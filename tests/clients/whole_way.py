@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx2
 import openai
 
+from claude_code_api.app import CHECKPOINTS
 from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import find_binary
-from claude_code_api.engine.options import Credentials, EngineOptions, Site
+from claude_code_api.engine.jail import jail_support
+from claude_code_api.engine.options import Credentials, EngineOptions, JailSupport, Site
 from claude_code_api.engine.prove import Proof
 from claude_code_api.engine.scripted import ScriptedEngine
+from claude_code_api.flow.options import FlowOptions
 from claude_code_api.standin import StandIn
+from claude_code_api.storage.before_images import BeforeImageFiles
 from tests.http.loopback import KEY, PATIENCE_S, Running, running
 
 
@@ -28,16 +32,25 @@ async def whole_way(
     silence_s: float = 15,
     data_dir: Path | None = None,
     patience_s: float = PATIENCE_S,
+    flow: FlowOptions | None = None,
+    jail: bool = False,
+    **more: Any,
 ) -> AsyncIterator[tuple[Running, openai.AsyncOpenAI]]:
-    """`warm`: turns share processes, which serve one after another. `data_dir`: where a gateway has been before."""
-    options = EngineOptions(anthropic_base_url=upstream.base_url, upstream_retries=0, silence_s=silence_s)
-    site = Site(find_binary(options, Path("/nowhere")), Credentials(api_key="sk-ant-made-up"), directory)
-    engine = ClaudeEngine(options, site)
+    """`warm`: turns share processes, which serve one after another. `data_dir`: where a gateway has been before.
+
+    `jail`: agents can be locked in; `more`: options of the engine.
+    """
+    options = EngineOptions(anthropic_base_url=upstream.base_url, upstream_retries=0, silence_s=silence_s, **more)
+    binary = find_binary(options, Path("/nowhere"))
+    support = jail_support(binary, directory) if jail else JailSupport()
+    site = Site(binary, Credentials(api_key="sk-ant-made-up"), directory, jail=support)
+    images = BeforeImageFiles(data_dir / CHECKPOINTS) if data_dir is not None else None
+    engine = ClaudeEngine(options, site, images)
     if warm:
         engine.trust(Proof({"all": True}))
     try:
         async with (
-            running(cast("ScriptedEngine", engine), data_dir=data_dir, patience_s=patience_s) as gateway,
+            running(cast("ScriptedEngine", engine), data_dir=data_dir, patience_s=patience_s, flow=flow) as gateway,
             httpx2.AsyncClient(trust_env=False) as http,
             openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", http_client=http) as client,
         ):

@@ -12,11 +12,12 @@ from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.prove import NOTHING_PROVED, Proof
-from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
+from claude_code_api.engine.scripted import AskFor, ScriptedEngine, Step, WaitFor
 from claude_code_api.flow.ports import Engine, Plan
-from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails
+from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, ToolUse, calls, fails
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import (
+    ApprovalWanted,
     Ended,
     EndReason,
     Failed,
@@ -25,9 +26,10 @@ from claude_code_api.turn.events import (
     PartKind,
     PartStarted,
     Started,
+    TurnEvent,
     Usage,
 )
-from claude_code_api.turn.request import TextBlock
+from claude_code_api.turn.request import JsonObject, TextBlock
 
 MODEL = "claude-haiku-4-5"
 
@@ -36,6 +38,8 @@ class Stage(Protocol):
     """An engine, and a model behind it that answers by the words of the question (see `Role`)."""
 
     engine: Engine
+    # Where an agent can be at work.
+    workplace: Path
 
     async def wait_until_held(self) -> None:
         """Return once a turn waits in the middle of its answer."""
@@ -60,6 +64,11 @@ class Role:
     TOO_LONG = "never end"  # a, and a stop for length
     FAILS = "fail"  # 529 before anything
     BREAKS = "break"  # hel, and then the upstream is too busy
+    WRITES = "write a file"  # wants to write one, and says "written" or "not written", as it was allowed or denied
+
+
+# What a person says who denies that.
+NO = "rather not"
 
 
 def words_of(plan: Plan) -> str:
@@ -71,7 +80,8 @@ def words_of(plan: Plan) -> str:
 class Scripted:
     """ScriptedEngine as such a stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
+        self.workplace = directory
         self._gate, self._held = asyncio.Event(), asyncio.Event()
         self.scripted = ScriptedEngine(self._script, count=lambda plan: len(words_of(plan)))
         self.engine: Engine = self.scripted
@@ -92,8 +102,17 @@ class Scripted:
             Role.TOO_LONG: [*opened, PartDelta(0, "a"), *closed[:2], Ended(EndReason.LENGTH)],
             Role.FAILS: [busy],
             Role.BREAKS: [*opened, hel, busy],
+            Role.WRITES: [started, self._question(plan), *closed[1:]],
         }
         return scripts.get(words, [*opened, hel, lo, *closed])
+
+    def _question(self, plan: Plan) -> AskFor:
+        def says(text: str) -> list[TurnEvent]:
+            return [PartStarted(0, PartKind.TEXT), PartDelta(0, text), PartEnded(0)]
+
+        arguments: JsonObject = {"file_path": str(self.workplace / "out.txt"), "content": "new\n"}
+        wanted = ApprovalWanted(f"of {plan.turn_id}", "toolu_1", "Write", arguments, {"kind": "diff"}, "Write")
+        return AskFor(wanted, says("written"), says("not written"))
 
     async def wait_until_held(self) -> None:
         await self._held.wait()
@@ -111,6 +130,8 @@ class Real:
     def __init__(self, upstream: StandIn, directory: Path) -> None:
         self._upstream = upstream
         directory.mkdir()
+        self.workplace = directory.parent / "project"
+        self.workplace.mkdir()
         options = EngineOptions(anthropic_base_url=upstream.base_url, upstream_retries=0)
         site = Site(find_binary(EngineOptions(), directory), Credentials(api_key="sk-ant-made-up"), directory)
         self.real = ClaudeEngine(options, site)
@@ -122,6 +143,11 @@ class Real:
             Role.TOO_LONG: Answer((Text("a"),), stop_reason="max_tokens"),
             Role.FAILS: fails(529),
             Role.BREAKS: Answer((Text(pieces=("hel", Break("error"))),)),
+            Role.WRITES: calls(
+                ToolUse("toolu_1", "Write", {"file_path": str(self.workplace / "out.txt"), "content": "new\n"})
+            ),
+            "File created": Answer((Text("written"),)),
+            NO: Answer((Text("not written"),)),
         }.items():
             upstream.when(words, answer)
         upstream.always(Answer((Text(pieces=("hel", "lo")),)))
@@ -142,7 +168,7 @@ Opening = Callable[[Path], AbstractAsyncContextManager[Stage]]
 
 @asynccontextmanager
 async def scripted(directory: Path) -> AsyncIterator[Stage]:
-    yield Scripted()
+    yield Scripted(directory)
 
 
 @asynccontextmanager

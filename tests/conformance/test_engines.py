@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from claude_code_api.flow.ports import Lease, Plan
+from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.turn.approvals import Decision, Settler, Verdict
 from claude_code_api.turn.errors import ErrorKind
-from claude_code_api.turn.events import Ended, EndReason, Failed, PartKind, Started, TurnEvent
+from claude_code_api.turn.events import (
+    ApprovalSettled,
+    ApprovalWanted,
+    Ended,
+    EndReason,
+    Failed,
+    PartKind,
+    Started,
+    TurnEvent,
+)
 from claude_code_api.turn.order import Order
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
-from tests.conformance.engines import MODEL, Opening, Role, Stage, real, scripted, warm
+from tests.conformance.engines import MODEL, NO, Opening, Role, Stage, real, scripted, warm
 
 
 @pytest.fixture
@@ -206,3 +218,89 @@ async def test_20_counting_is_no_turn(stage: Stage) -> None:
     assert 0 < short < long
     await stage.model_stopped()
     assert text(await answered(stage, Role.SAYS)) == "hello"
+
+
+def asking(stage: Stage) -> Plan:
+    """An agent's turn in which a person is asked."""
+    words = plan(Role.WRITES)
+    return replace(words, workplace=str(stage.workplace), profile=Profile.EDIT, mode=Mode.ASK)
+
+
+async def question(batches: AsyncIterator[Sequence[TurnEvent]]) -> tuple[ApprovalWanted, list[TurnEvent]]:
+    """Read a lease up to what it asks of a person; also returns what was before."""
+    events: list[TurnEvent] = []
+    async for batch in batches:
+        events += batch
+        if isinstance(events[-1], ApprovalWanted):
+            return events[-1], events
+    raise AssertionError(events)
+
+
+DECISIONS = [
+    (Verdict(Decision.ALLOW), "written"),
+    (Verdict(Decision.ALLOW_ALWAYS), "written"),
+    (Verdict(Decision.DENY, message=NO), "not written"),
+]
+
+
+@pytest.mark.parametrize(("verdict", "said"), DECISIONS, ids=["allow", "always", "deny"])
+async def test_21_a_call_waits_for_a_person_and_goes_on_as_decided(stage: Stage, verdict: Verdict, said: str) -> None:
+    async with stage.engine.lease(asking(stage)) as lease:
+        batches = lease.batches()
+        wanted, events = await question(batches)
+        assert (wanted.tool_name, wanted.arguments["content"]) == ("Write", "new\n")
+        assert (wanted.shown["kind"], wanted.always) == ("diff", "Write")
+        assert lease.answer(wanted.approval_id, verdict)
+        events += [event for batch in [batch async for batch in batches] for event in batch]
+    order = Order()
+    for event in events:
+        order.check(event)
+    settled = [event for event in events if isinstance(event, ApprovalSettled)]
+    expected = ApprovalSettled(wanted.approval_id, wanted.tool_id, verdict.decision, Settler.PERSON, verdict.message)
+    assert settled == [expected]
+    assert (text(fold(events)), events[-1]) == (said, Ended(EndReason.STOP))
+
+
+async def test_22_a_call_is_decided_once_and_only_by_its_id(stage: Stage) -> None:
+    async with stage.engine.lease(asking(stage)) as lease:
+        batches = lease.batches()
+        assert not lease.answer("of nobody", Verdict(Decision.ALLOW))
+        wanted, events = await question(batches)
+        assert not lease.answer("of nobody", Verdict(Decision.ALLOW))
+        assert lease.answer(wanted.approval_id, Verdict(Decision.DENY, message=NO))
+        assert not lease.answer(wanted.approval_id, Verdict(Decision.ALLOW))
+        events += [event for batch in [batch async for batch in batches] for event in batch]
+        assert not lease.answer(wanted.approval_id, Verdict(Decision.ALLOW))
+    assert text(fold(events)) == "not written"
+    assert not (stage.workplace / "out.txt").exists()
+
+
+async def test_23_an_interrupt_ends_a_turn_that_waits(stage: Stage) -> None:
+    async with stage.engine.lease(asking(stage)) as lease:
+        batches = lease.batches()
+        wanted, events = await question(batches)
+        lease.interrupt()
+        events += [event for batch in [batch async for batch in batches] for event in batch]
+        assert not lease.answer(wanted.approval_id, Verdict(Decision.ALLOW))
+    last = events[-1]
+    assert isinstance(last, Failed)
+    assert last.error.kind is ErrorKind.INTERRUPTED
+    assert not (stage.workplace / "out.txt").exists()
+
+
+async def test_24_leaving_a_turn_that_waits_is_no_permission(stage: Stage) -> None:
+    async with stage.engine.lease(asking(stage)) as lease:
+        await question(lease.batches())
+    await stage.model_stopped()
+    assert not (stage.workplace / "out.txt").exists()
+
+
+async def test_25_the_mode_can_change_while_a_call_waits(stage: Stage) -> None:
+    async with stage.engine.lease(asking(stage)) as lease:
+        batches = lease.batches()
+        wanted, events = await question(batches)
+        for mode in Mode:
+            await lease.set_mode(mode)
+        assert lease.answer(wanted.approval_id, Verdict(Decision.ALLOW))
+        events += [event for batch in [batch async for batch in batches] for event in batch]
+    assert events[-1] == Ended(EndReason.STOP)

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from claude_code_api.flow.ports import IdempotencyConflictError, StaleError, Store, StoreError
 from claude_code_api.flow.records import (
+    Compaction,
     IdempotencyKey,
     JournalEntry,
+    Mode,
     Page,
     Profile,
     ProjectPatch,
@@ -937,8 +939,8 @@ async def test_74_projects_are_kept_listed_and_found(store: Store) -> None:
 
 async def test_75_a_project_changes_only_in_what_is_named(store: Store) -> None:
     await store.add_project(a_project())
-    patch = ProjectPatch(name="New", profile=Profile.READ, is_active=False)
-    wanted = a_project(name="New", profile=Profile.READ, is_active=False, updated_s=NOW + 1)
+    patch = ProjectPatch(name="New", profile=Profile.READ, is_active=False, trusted=True)
+    wanted = a_project(name="New", profile=Profile.READ, is_active=False, trusted=True, updated_s=NOW + 1)
     assert await store.change_project("p1", ANN, patch, now_s=NOW + 1) == wanted
     assert await store.project("p1", ANN) == wanted
     assert (await store.projects(ANN, Page(), text="new")).total == 1
@@ -1177,3 +1179,39 @@ async def test_90_a_turns_note_is_kept_until_it_is_forgotten(store: Store) -> No
     assert await store.events(noted, ANN) == ()
     assert await store.answer(noted, ANN) is not None
     assert not await store.forget_note(noted, ANN)
+
+
+@pytest.mark.parametrize("kept_from", ["an older message", "its own first message"])
+async def test_91_what_outgrew_the_model_is_summed_up_where_it_was(store: Store, kept_from: str) -> None:
+    talk = Talk(store)
+    await talk.round("one", "two")
+    await talk.ask("three")
+    before = await store.history("s1")
+    wanted = before[1].id if kept_from == "an older message" else None
+    await talk.hear("four", compaction=Compaction("all \x00 in short", wanted))
+    after = await store.history("s1")
+    at = 2 if wanted else 3
+    assert [(m.number, m.summary) for m in after if m.summary is not None] == [(at, "all \x00 in short")]
+    assert [m.message for m in after[:3]] == [m.message for m in before], "nothing that was said is lost"
+    listed = (await store.messages("s1", Page(limit=10, ascending=True))).data
+    assert listed == after
+    fork = dataclasses.replace(a_session("s2"), forked_from="s1")
+    copies = [dataclasses.replace(m, id=f"copy-{m.id}", session_id="s2", turn_id=None) for m in after]
+    await store.add_session(fork, copies, None)
+    assert [m.summary for m in await store.history("s2")] == [m.summary for m in after]
+
+
+async def test_92_whom_agents_ask_is_kept(store: Store) -> None:
+    await store.add_project(a_project(mode=Mode.ASK))
+    await store.add_session(a_session(mode=Mode.PLAN), (), None)
+    for found in (await store.project("p1", ANN), (await store.projects(ANN, Page())).data[0]):
+        assert found == a_project(mode=Mode.ASK)
+    for kept in (await store.session("s1", ANN), (await store.sessions(ANN, SessionQuery(), now_s=NOW)).data[0]):
+        assert kept == a_session(mode=Mode.PLAN)
+    for mode in Mode:
+        project = await store.change_project("p1", ANN, ProjectPatch(mode=mode), now_s=NOW)
+        session = await store.change_session("s1", ANN, SessionPatch(mode=mode), now_s=NOW)
+        assert (project and project.mode, session and session.mode) == (mode, mode)
+    assert (await store.change_project("p1", ANN, ProjectPatch(name="x"), now_s=NOW)).mode is Mode.ACCEPT_EDITS  # type: ignore[union-attr]
+    assert (await store.change_session("s1", ANN, SessionPatch(title="x"), now_s=NOW)).mode is Mode.ACCEPT_EDITS  # type: ignore[union-attr]
+    assert await store.change_session("s1", BOB, SessionPatch(mode=Mode.AUTO), now_s=NOW) is None

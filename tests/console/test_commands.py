@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def test_the_doctor_proves_the_cli_and_says_what_is_missing(tmp_path: Path) -> N
     assert found["credentials"]["verdict"] == "wrong"
     assert "ANTHROPIC_API_KEY" in found["credentials"]["fix"]
     assert found["claude proved"]["verdict"] == found["claude version"]["verdict"] == "ok"
+    # Whether this machine can make one, is another question.
+    assert found["jail"]["verdict"] in {"ok", "warning"}
     # Looking changes nothing.
     assert not (tmp_path / ".local/share/claude-code-api").exists()
 
@@ -104,6 +107,18 @@ def test_the_doctor_proves_the_cli_and_says_what_is_missing(tmp_path: Path) -> N
     assert healthy.returncode == 0
     assert "wrong" not in healthy.stdout
     assert "secret" not in healthy.stdout
+
+
+def test_item_10_the_doctor_says_what_a_jail_takes(tmp_path: Path) -> None:
+    native, nowhere = shutil.which("true") or "/bin/true", tmp_path / "nowhere"
+    nowhere.mkdir()
+    env = {"CLAUDE_BINARY_PATH": native, "PATH": str(nowhere)}
+    found = json.loads(run("doctor", "--json", "--port", "0", home=tmp_path, env=env).stdout)["findings"]
+    (jail,) = (finding for finding in found if finding["what"] == "jail")
+    assert jail["verdict"] == "warning", "everything else works without"
+    assert "no bubblewrap" in jail["found"]
+    assert "`shell` and `full` answer 503" in jail["fix"]
+    assert "apt-get install bubblewrap" in jail["fix"]
 
 
 def test_the_doctor_finds_a_cli_that_is_none(tmp_path: Path) -> None:

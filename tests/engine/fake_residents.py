@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import selectors
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,8 +14,9 @@ from typing_extensions import override
 
 from claude_code_api.engine.launch import Home
 from claude_code_api.engine.mailbox import Mailbox
+from claude_code_api.engine.overlay import PLACEHOLDER
 from claude_code_api.engine.process import CliProcess, ProcessState, RunningTurn
-from claude_code_api.engine.protocol import PLACEHOLDER
+from claude_code_api.engine.relay import Door, Relay
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.starter import unavailable
 from claude_code_api.engine.translate import Translator
@@ -39,6 +41,7 @@ class Process:
         self.pid, self.turns, self.state = pid, 0, ProcessState.READY
         self.unread: dict[str, int] = {}
         self.stops = 0
+        self.ended = False
 
     async def begin(self, translator: Translator, uuid: str, line: bytes, controls: Any) -> RunningTurn:
         self.turns += 1
@@ -80,10 +83,20 @@ class Factory:
             if not fine:
                 raise unavailable("out of luck")
         process = cast(CliProcess, Process(next(self._pids)))
-        resident = Resident(process, Home(Path("/nowhere/at/all")), model, None, self.alive.discard)
+        resident = Unrehearsed(
+            process, Home(Path("/nowhere/at/all")), model, Door(cast(Relay, None)), self.alive.discard
+        )
         self.made.append(resident)
         self.alive.add(resident)
         return resident
+
+
+class Unrehearsed(Resident):
+    """Nobody would answer it."""
+
+    @override
+    async def rehearse(self, wanted: Callable[[], bool]) -> bool:
+        return True
 
 
 def process_of(resident: Resident) -> Process:
@@ -96,6 +109,6 @@ async def rounds() -> None:
         await asyncio.sleep(0)  # noqa: TID251 - a round of the loop, not a time
 
 
-async def take_turn(resident: Resident, *, prompted: bool) -> None:
-    given = Handover("u", [PLACEHOLDER], {}, "be brief" if prompted else "")
+async def take_turn(resident: Resident) -> None:
+    given = Handover("u", [PLACEHOLDER], {})
     await resident.begin(Translator("t", 0), given)

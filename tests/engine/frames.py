@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from claude_code_api.engine.protocol import (
+    BoundaryFrame,
     ResultFrame,
     StreamFrame,
+    SummaryFrame,
     SyntheticFrame,
     ToolResultFrame,
     parse_line,
@@ -102,5 +104,7 @@ def _events(translator: Translator, lines: Iterable[Line]) -> Iterator[TurnEvent
                 translator.synthetic(frame)
             case ToolResultFrame() as frame:
                 yield from translator.tool_results(frame)
+            case BoundaryFrame() | SummaryFrame() as frame:
+                yield from translator.compaction(frame)
             case other:
                 raise AssertionError(other)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from claude_code_api.engine.agent_translate import AgentTranslator
 from claude_code_api.turn.errors import ErrorKind
 from claude_code_api.turn.events import (
+    Compacted,
     Ended,
     EndReason,
     Failed,
@@ -89,6 +90,14 @@ def test_words_and_work_in_their_order() -> None:
     ]
 
 
+def test_who_wants_to_know_hears_which_calls_were_denied() -> None:
+    refused: list[str] = []
+    listed = [{"tool_name": "Write", "tool_use_id": "toolu_2", "tool_input": {}}, {"tool_use_id": "toolu_3"}, "?"]
+    events = translated([*WORK, result(permission_denials=listed)], AgentTranslator("turn-1", 7, denied=refused.append))
+    assert events == told(*WORK, result())
+    assert refused == ["toolu_2", "toolu_3"]
+
+
 def test_tokens_of_every_step_are_added_up() -> None:
     cost: dict[str, Any] = {"model_usage_since_last_result": {"claude-x": {"costUSD": 0.5}}}
     usages = [event for event in told(*WORK, result(**cost)) if isinstance(event, Usage)]
@@ -153,3 +162,77 @@ def test_what_a_sub_agent_or_a_stranger_hears_is_nobodys() -> None:
     lines: list[Any] = [heard("toolu_9", "x")]
     assert translated(lines, translator) == []
     assert translator.unread == 1
+
+
+class TestOutgrown:
+    """The model says that the conversation is too long; the CLI sums it up and asks again."""
+
+    PLACES: ClassVar = {"u0": 0, "u1": 1, "u3": 3, "": 4}
+    SUMMARY: ClassVar[Line] = {
+        "type": "user",
+        "isSynthetic": True,
+        "message": {"role": "user", "content": [{"type": "text", "text": "In short."}]},
+    }
+
+    @staticmethod
+    def boundary(*kept: str) -> Line:
+        found = {"preserved_messages": {"uuids": list(kept)}}
+        return {"type": "system", "subtype": "compact_boundary", "compact_metadata": found}
+
+    def told(self, *lines: Line) -> list[TurnEvent]:
+        return translated(lines, AgentTranslator("turn-1", 7, self.PLACES))
+
+    def test_before_its_first_word(self) -> None:
+        lines = (self.boundary("u1", "u3", "x"), self.SUMMARY, start(), *saying("a"), stopped(), over(), result())
+        assert shapes(self.told(*lines))[:2] == [Started("turn-1", "claude-x", 7), Compacted("In short.", 1)]
+
+    def test_in_the_middle_of_its_work(self) -> None:
+        events = shapes(self.told(*WORK[:8], self.boundary("u3", "y"), self.SUMMARY, *WORK[8:], result()))
+        assert events[5:8] == [HEARD, Compacted("In short.", 3), PartStarted(1, PartKind.TEXT)]
+        assert events[-1] == Ended(EndReason.STOP)
+
+    def test_a_cut_within_the_turn_keeps_the_turn_whole(self) -> None:
+        events = self.told(*WORK[:8], self.boundary("y", "z"), self.SUMMARY, *WORK[8:], result())
+        assert Compacted("In short.", 4) in events
+
+    def test_the_summary_is_paid_for(self) -> None:
+        counted = {"inputTokens": 500, "outputTokens": 60, "cacheReadInputTokens": 3, "costUSD": 0.5}
+        usage: dict[str, Any] = {"model_usage_since_last_result": {"claude-x": counted}}
+        events = self.told(self.boundary("u1"), self.SUMMARY, *WORK, result(**usage))
+        assert events[-2] == Usage(500, 60, 3, cost_usd=0.5)
+
+    @pytest.mark.parametrize("lines", [(SUMMARY,), ({"type": "system", "subtype": "compact_boundary"}, SUMMARY)])
+    def test_a_summary_of_nothing_is_none(self, lines: tuple[Line, ...]) -> None:
+        translator = AgentTranslator("turn-1", 7)
+        events = translated([*lines, *WORK, result()], translator)
+        assert not [event for event in events if isinstance(event, Compacted)]
+        assert translator.unread == 1
+
+
+def test_a_tool_that_is_done_before_the_model_is() -> None:
+    events = shapes(
+        told(
+            start(),
+            *calling("toolu_1", "Read", "{}"),
+            opened(),
+            text("And "),
+            heard("toolu_1", "text of a", account={"type": "text"}),
+            text("now."),
+            closed(),
+            stopped("tool_use"),
+            over(),
+            start(),
+            *saying("Done."),
+            stopped("end_turn"),
+            over(),
+            result(),
+        )
+    )
+    assert events[2:6] == [
+        PartStarted(0, PartKind.TEXT),
+        PartDelta(0, "And "),
+        PartDelta(0, "now."),
+        PartEnded(0),
+    ]
+    assert events[6] == HEARD
+    assert events[-1] == Ended(EndReason.STOP)

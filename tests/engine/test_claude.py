@@ -49,10 +49,10 @@ async def test_a_turn_and_nothing_left(fake: FakeSite) -> None:
     events = await turn(engine, system=system, limits=Limits(7))
     assert end_of(events) == Ended(EndReason.STOP)
     nothing_left(fake, engine)
-    initialize, thinking, settings, message = fake.stdin
-    assert initialize["request"]["systemPrompt"] == ["one"]
+    # Parameters and the system prompt are laid over the request, at the door.
+    initialize, thinking, message = fake.stdin
+    assert initialize["request"]["systemPrompt"] == []
     assert thinking["request"] == {"subtype": "set_max_thinking_tokens", "max_thinking_tokens": 0}
-    assert settings["request"]["settings"] == {"env": {"CLAUDE_CODE_EXTRA_BODY": '{"max_tokens":7}'}}
     assert message["message"]["content"][0] == {"type": "text", "text": "hi"}
     assert Path(fake.seen["cwd"]).parent.parent == fake.site.run_directory
 

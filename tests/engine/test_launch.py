@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_code_api.engine.jail import PROGRAM, TRANSCRIPT
+from claude_code_api.engine.jailer import Prepared
 from claude_code_api.engine.launch import (
+    LOCKED_IN,
     WARDEN,
-    WORKABLE,
     Agent,
     Home,
     Lane,
@@ -22,8 +25,9 @@ from claude_code_api.engine.launch import (
     agent_launch,
     chat_launch,
     lane_for,
+    unworkable,
 )
-from claude_code_api.engine.options import Credentials, EngineOptions, Site
+from claude_code_api.engine.options import Credentials, EngineOptions, JailSupport, Site
 from claude_code_api.engine.seat import arrange
 from claude_code_api.flow.records import Profile
 from claude_code_api.turn.request import Message, TextBlock
@@ -215,11 +219,14 @@ class TestAgents:
             "--strict-mcp-config",
             "--no-session-persistence",
             *flags,
+            "--permission-prompt-tool=stdio",
             "--max-turns=7",
             "--system-prompt-snapshot=off",
             "--model=opus",
         )
-        assert launch.env == chat_launch(EngineOptions(), site, HOME, "opus", None).env
+        # A long conversation of an agent's may be summed up.
+        summed_up = chat_launch(EngineOptions(), site, HOME, "opus", None).env.items() - launch.env.items()
+        assert summed_up == {("DISABLE_AUTO_COMPACT", "1")}
 
     def test_what_it_goes_on_from(self) -> None:
         site = Site(Path("/bin/claude"), KEY, Path("/run"))
@@ -228,8 +235,129 @@ class TestAgents:
         launch = agent_launch(EngineOptions(), site, HOME, "opus", resume, agent)
         assert launch.argv[-2:] == ("--resume=/run/1/transcript.jsonl", "--resume-session-at=u-1")
 
-    def test_what_needs_a_sandbox_is_not_started(self) -> None:
-        assert frozenset(Profile) - WORKABLE == {Profile.SHELL, Profile.FULL}
+    @pytest.mark.parametrize(
+        "agent",
+        [
+            Agent(Profile.FULL, Path("/projects/1")),
+            Agent(Profile.SHELL, Path("/projects/1")),
+            Agent(Profile.READ, Path("/projects/1"), trusted=True),
+        ],
+        ids=["full", "shell", "trusted"],
+    )
+    def test_what_needs_a_jail_is_not_started_without_one(self, agent: Agent) -> None:
         site = Site(Path("/bin/claude"), KEY, Path("/run"))
-        with pytest.raises(KeyError):
-            agent_launch(EngineOptions(), site, HOME, "opus", None, Agent(Profile.FULL, Path("/projects/1")))
+        with pytest.raises(ValueError, match="no jail"):
+            agent_launch(EngineOptions(), site, HOME, "opus", None, agent)
+
+
+PREPARED = Prepared(Path("/run/1/jail"), Path("/projects/1"), (Path("/groups/1"),), ("--kept", "out"), counted=True)
+JAIL = JailSupport(Path("/usr/bin/bwrap"), "", ("--masks",))
+DOOR = Home(Path("/run/1"), Path("/doors/1"))
+
+
+class TestLockedIn:
+    """What is told to the kernel is bubblewrap's command line; what is in it is the CLI's, as it sees the world."""
+
+    def launched(self, agent: Agent, resume: Resume | None = None, prepared: Prepared = PREPARED) -> Launch:
+        site = Site(Path("/bin/claude"), KEY, Path("/run"), jail=JAIL)
+        home = replace(DOOR, prepared=prepared)
+        return agent_launch(EngineOptions(agent_steps=7), site, home, "opus", resume, agent)
+
+    def inside(self, launch: Launch) -> tuple[str, ...]:
+        return launch.argv[launch.argv.index(PROGRAM, launch.argv.index("--clearenv")) :]
+
+    @pytest.mark.parametrize(
+        ("profile", "flags"),
+        [
+            (
+                Profile.SHELL,
+                ("--tools=Read,Edit,Write,Bash", "--permission-mode=acceptEdits"),
+            ),
+            (
+                Profile.FULL,
+                (
+                    "--tools=Read,Edit,Write,NotebookEdit,Glob,Grep,Bash,TaskCreate,TaskUpdate,TaskList,TaskGet",
+                    "--permission-mode=bypassPermissions",
+                ),
+            ),
+        ],
+    )
+    def test_what_it_may_do(self, profile: Profile, flags: tuple[str, ...]) -> None:
+        assert self.inside(self.launched(Agent(profile, Path("/projects/1")))) == (
+            PROGRAM,
+            *ARGV[1:6],
+            "--setting-sources=",
+            "--strict-mcp-config",
+            "--no-session-persistence",
+            *flags,
+            "--permission-prompt-tool=stdio",
+            "--max-turns=7",
+            "--system-prompt-snapshot=off",
+            "--model=opus",
+        )
+
+    def test_a_trusted_project_s_settings_count(self) -> None:
+        inside = self.inside(self.launched(Agent(Profile.EDIT, Path("/projects/1"), trusted=True)))
+        assert "--setting-sources=project" in inside
+        assert not {"--setting-sources=", "--strict-mcp-config", "--restricted"} & set(inside)
+        assert "--tools=Read,Edit,Write" in inside
+
+    def test_what_it_goes_on_from_lies_in_the_jail(self) -> None:
+        resume = Resume(Path("/run/1/transcript.jsonl"), "u-1")
+        launch = self.launched(Agent(Profile.FULL, Path("/projects/1")), resume)
+        assert launch.argv[-2:] == ("--resume=/run/gateway/transcript.jsonl", "--resume-session-at=u-1")
+        shown = launch.argv.index("/run/1/transcript.jsonl")
+        assert launch.argv[shown - 1 : shown + 2] == ("--ro-bind", "/run/1/transcript.jsonl", TRANSCRIPT)
+
+    def test_the_project_is_read_only_for_a_reader(self) -> None:
+        for profile, bind in ((Profile.READ, "--ro-bind"), (Profile.EDIT, "--bind")):
+            argv = self.launched(Agent(profile, Path("/projects/1"), trusted=True)).argv
+            assert argv[argv.index("/projects/1") - 1] == bind
+
+    def test_nothing_of_this_machine_is_in_its_environment(self) -> None:
+        argv = self.launched(Agent(Profile.FULL, Path("/projects/1"))).argv
+        found = {argv[n + 1]: argv[n + 2] for n, word in enumerate(argv) if word == "--setenv"}
+        kept = {name: value for name, value in ENVIRONMENT.items() if name != "DISABLE_AUTO_COMPACT"}
+        assert found == {
+            **kept,
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/agent",
+            "TMPDIR": "/tmp",
+            "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+            "ANTHROPIC_UNIX_SOCKET": "/run/gateway/model.sock",
+            "ANTHROPIC_BASE_URL": "http://model.invalid",
+            "ANTHROPIC_API_KEY": "sk-ant-relay",
+        }
+        assert self.launched(Agent(Profile.FULL, Path("/projects/1"))).env == {}
+
+    def test_its_warden_bounds_it(self) -> None:
+        line = self.launched(Agent(Profile.SHELL, Path("/projects/1"))).under_warden(7)
+        assert line[:10] == (
+            *(sys.executable, "-I", "-S", str(WARDEN), "7", "--group=/groups/1"),
+            *("--limit=FSIZE:1073741824", "--limit=NOFILE:4096", "--filter=/run/1/jail/calls", "--"),
+        )
+
+    def test_where_nothing_counts_its_processes_it_is_told_to(self) -> None:
+        agent = Agent(Profile.FULL, Path("/projects/1"))
+        assert "/bin/sh" not in self.launched(agent).argv
+        uncounted = self.launched(agent, prepared=Prepared(Path("/run/1/jail"), Path("/projects/1"))).argv
+        assert uncounted[uncounted.index("/bin/sh") + 3] == "256"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "jail", "full", "missing"),
+    [
+        (KEY, JAIL, True, {}),
+        (KEY, JAIL, False, {Profile.FULL: "switched off"}),
+        (KEY, JailSupport(reason="no such program."), True, dict.fromkeys(LOCKED_IN, "no such program")),
+        (LOGIN, JAIL, True, dict.fromkeys(LOCKED_IN, "with a login")),
+    ],
+    ids=["all", "not switched on", "no jail", "a login"],
+)
+def test_what_agents_cannot_work_as_and_why(
+    credentials: Credentials, jail: JailSupport, full: bool, missing: dict[Profile, str]
+) -> None:
+    site = Site(Path("/bin/claude"), credentials, Path("/run"), jail=jail)
+    found = unworkable(EngineOptions(full_profile=full), site)
+    assert found.keys() == missing.keys()
+    assert all(missing[profile] in reason for profile, reason in found.items())

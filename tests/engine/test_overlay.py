@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from claude_code_api.engine.overlay import (
     BUDGETS,
     IDENTITY,
+    NothingToLayOverError,
     conversation_fields,
+    lay_over,
     parameter_fields,
     system_fields,
     system_prompt,
@@ -199,8 +202,8 @@ def test_every_kind_of_block_arrives_and_the_end_is_marked() -> None:
 def test_a_client_that_marks_for_the_cache_gets_no_mark_of_ours() -> None:
     marked = TextBlock("long", {"cache_control": {"type": "ephemeral", "ttl": "1h"}})
     request = TurnRequest("m", (Message("user", (marked,)), Message("user", (TextBlock("q"),))))
-    fields, prompt = whole_request(request, ())
-    assert (fields["system"], prompt) == ([IDENTITY], "")
+    fields = whole_request(request, ())
+    assert fields["system"] == [IDENTITY]
     assert fields["messages"] == [
         {
             "role": "user",
@@ -225,19 +228,25 @@ def test_a_message_without_blocks_is_none() -> None:
 # The system prompt, and what comes as it is
 
 
-def test_one_system_block_is_set_on_the_process() -> None:
+def test_the_system_prompt_comes_after_the_clis_own_line() -> None:
     request = replace(asked(), system=(TextBlock("be brief"),))
-    fields, prompt = whole_request(request, ())
-    assert (system_fields(request), "system" in fields, prompt) == ({}, False, "be brief")
+    system = [IDENTITY, {"type": "text", "text": "be brief", "cache_control": MARK}]
+    assert whole_request(request, ())["system"] == system
+    assert system_fields(request) == {"system": system}
+
+
+@pytest.mark.parametrize("system", [(), (TextBlock(""),)])
+def test_without_a_system_prompt_the_clis_own_line_stands(system: tuple[TextBlock, ...]) -> None:
+    assert "system" not in whole_request(replace(asked(), system=system), ())
 
 
 def test_several_system_blocks_stay_several() -> None:
     request = replace(asked(), system=(TextBlock("one"), TextBlock("two")))
-    fields, prompt = whole_request(request, ())
-    assert (fields["system"], prompt) == (
-        [IDENTITY, {"type": "text", "text": "one"}, {"type": "text", "text": "two", "cache_control": MARK}],
-        "",
-    )
+    assert whole_request(request, ())["system"] == [
+        IDENTITY,
+        {"type": "text", "text": "one"},
+        {"type": "text", "text": "two", "cache_control": MARK},
+    ]
     assert system_prompt(request) == "one\n\ntwo"
 
 
@@ -257,7 +266,7 @@ def test_several_system_blocks_stay_several() -> None:
     ids=["system", "tool", "whole", "image", "inside a result", "call"],
 )
 def test_wherever_the_client_marks_no_other_mark_is_set(marked: TurnRequest) -> None:
-    fields, _ = whole_request(marked, ())
+    fields = whole_request(marked, ())
     assert str(fields).count("cache_control") == 1
 
 
@@ -280,3 +289,54 @@ def test_redacted_thoughts_are_thoughts() -> None:
     request = asked(reasoning=Reasoning(budget_tokens=5000))
     request = replace(request, messages=(*request.messages, call, Message("user", (ToolResultBlock("t", "r"),))))
     assert "thinking" in parameter_fields(request, ())
+
+
+# On the way out
+
+
+def own_request(*texts: str, **more: Json) -> bytes:
+    content = [{"type": "text", "text": text, "cache_control": MARK} for text in texts]
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": 32000,
+        "stream": True,
+        **more,
+    }
+    return json.dumps(body).encode()
+
+
+def test_fields_take_the_place_of_the_clis_own_and_nothing_else_changes() -> None:
+    messages: Json = [{"role": "user", "content": "2^63 = 9223372036854775807, 1.0 \x00 \u2028 \U0001f600"}]
+    laid = lay_over(own_request(".", tools=[]), {"messages": messages, "max_tokens": 7, "top_k": 2})
+    assert list(json.loads(laid).items()) == [
+        ("model", "m"),
+        ("messages", messages),
+        ("max_tokens", 7),
+        ("stream", True),
+        ("tools", []),
+        ("top_k", 2),
+    ]
+
+
+def test_parameters_are_laid_over_any_conversation() -> None:
+    assert json.loads(lay_over(own_request("hello"), {"max_tokens": 7}))["max_tokens"] == 7
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        own_request("Hi"),
+        own_request(".", "."),
+        own_request(),
+        own_request(".").replace(b'"user"', b'"assistant"'),
+        json.dumps({"messages": [{"role": "user", "content": "."}] * 2}).encode(),
+        json.dumps({"messages": [{"role": "user", "content": "Hi"}]}).encode(),
+    ],
+)
+def test_a_request_that_is_not_the_turns_is_not_touched(body: bytes) -> None:
+    with pytest.raises(NothingToLayOverError):
+        lay_over(body, {"messages": []})

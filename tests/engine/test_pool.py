@@ -39,9 +39,9 @@ class PoolMachine(RuleBasedStateMachine):
         self.asked: list[tuple[Claim, asyncio.Task[Resident]]] = []
         self.owned: dict[Resident, str] = {}
         self.served: dict[Resident, str] = {}
-        self.prompted: set[Resident] = set()
         self.gone: set[Resident] = set()
-        self.given_up = 0
+        # Starts that were begun for somebody who does not need them any more.
+        self.left_over = 0
 
     def run(self, work: Callable[[], T]) -> T:
         """Do something on the loop, and see what came of it."""
@@ -68,22 +68,19 @@ class PoolMachine(RuleBasedStateMachine):
         assert resident.alive, "a dead one was handed out"
         assert resident.model == claim.model
         assert self.served.setdefault(resident, claim.principal) == claim.principal, "a foreign principal's process"
-        assert claim.prompted or resident not in self.prompted, "a system prompt cannot be taken away"
         assert resident.turns < LIMITS.max_turns, "worn"
         self.owned[resident] = claim.principal
-        if claim.prompted:
-            self.prompted.add(resident)
-        await take_turn(resident, prompted=claim.prompted)
+        await take_turn(resident)
 
-    @rule(principal=st.sampled_from(PRINCIPALS), model=st.sampled_from(MODELS), prompted=st.booleans())
-    def claim(self, principal: str, model: str, prompted: bool) -> None:
-        claim = Claim(principal, model, prompted)
+    @rule(principal=st.sampled_from(PRINCIPALS), model=st.sampled_from(MODELS))
+    def claim(self, principal: str, model: str) -> None:
+        claim = Claim(principal, model)
         self.run(lambda: self.asked.append((claim, self.runner.get_loop().create_task(self.pool.claim(claim)))))
 
-    @rule(principal=st.sampled_from(PRINCIPALS), model=st.sampled_from(MODELS), prompted=st.booleans())
-    def a_whole_turn(self, principal: str, model: str, prompted: bool) -> None:
+    @rule(principal=st.sampled_from(PRINCIPALS), model=st.sampled_from(MODELS))
+    def a_whole_turn(self, principal: str, model: str) -> None:
         before = set(self.owned)
-        self.claim(principal, model, prompted)
+        self.claim(principal, model)
         while self.factory.open:
             self.run(lambda: self.factory.open[0].answer.set_result(True))
         for resident in [one for one in self.owned if one not in before]:
@@ -96,7 +93,9 @@ class PoolMachine(RuleBasedStateMachine):
         resident = data.draw(st.sampled_from(list(self.owned)))
         principal = self.owned.pop(resident)
         if clean:
+            waiting = len(self.asked)
             self.run(lambda: self.pool.give_back(resident, principal))
+            self.left_over += waiting - len(self.asked)
         else:
             self.gone.add(resident)
             self.run(lambda: self.pool.let_go(resident))
@@ -105,7 +104,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def the_client_leaves(self, data: st.DataObject) -> None:
         _, task = data.draw(st.sampled_from(self.asked))
-        self.given_up += 1
+        self.left_over += 1
         self.run(task.cancel)
 
     @rule(model=st.sampled_from(MODELS))
@@ -138,7 +137,7 @@ class PoolMachine(RuleBasedStateMachine):
         for model in MODELS:
             starting = sum(start.model == model for start in self.factory.open)
             waiting = sum(claim.model == model for claim, _ in self.asked)
-            assert starting <= waiting + LIMITS.spares + self.given_up
+            assert starting <= waiting + LIMITS.spares + self.left_over
 
     @invariant()
     def starts_are_few(self) -> None:
@@ -184,7 +183,7 @@ TestPoolMachine.settings = settings(max_examples=100, stateful_step_count=40)
 
 # One by one
 
-ANN = Claim("ann", "sonnet", prompted=False)
+ANN = Claim("ann", "sonnet")
 
 
 def limits(**changes: Any) -> PoolLimits:
@@ -196,7 +195,7 @@ def limits(**changes: Any) -> PoolLimits:
 async def used(pool: Pool, claim: Claim) -> Resident:
     """One whole turn."""
     resident = await pool.claim(claim)
-    await take_turn(resident, prompted=claim.prompted)
+    await take_turn(resident)
     pool.give_back(resident, claim.principal)
     return resident
 
@@ -259,7 +258,7 @@ async def test_few_start_at_once_and_what_comes_free_first_is_taken() -> None:
 async def test_what_has_served_another_does_not_end_the_waiting() -> None:
     factory = Factory(at_once=False)
     pool = Pool(factory.start, limits(starts=1))
-    bobs = asyncio.create_task(pool.claim(Claim("bob", "sonnet", prompted=False)))
+    bobs = asyncio.create_task(pool.claim(Claim("bob", "sonnet")))
     await rounds()
     factory.open[0].answer.set_result(True)
     resident = await bobs
@@ -297,7 +296,7 @@ async def test_the_warmest_of_ones_own_comes_first() -> None:
     pool.give_back(second, "ann")
     pool.give_back(first, "ann")
     assert [await pool.claim(ANN), await pool.claim(ANN)] == [first, second]
-    assert await pool.claim(Claim("bob", "sonnet", prompted=True)) is factory.made[2]
+    assert await pool.claim(Claim("bob", "sonnet")) is factory.made[2]
     assert factory.begun == 3
     await pool.close()
     await asyncio.gather(*(resident.retire() for resident in factory.made))
@@ -307,23 +306,11 @@ async def test_nobody_gets_what_has_served_another() -> None:
     factory = Factory()
     pool = Pool(factory.start, LIMITS)
     anns = await used(pool, ANN)
-    bobs = await used(pool, Claim("bob", "sonnet", prompted=False))
+    bobs = await used(pool, Claim("bob", "sonnet"))
     assert anns is not bobs
-    assert [await pool.claim(ANN), await pool.claim(Claim("bob", "sonnet", prompted=False))] == [anns, bobs]
+    assert [await pool.claim(ANN), await pool.claim(Claim("bob", "sonnet"))] == [anns, bobs]
     await pool.close()
     await asyncio.gather(anns.retire(), bobs.retire())
-
-
-async def test_a_prompted_one_is_kept_for_prompts() -> None:
-    factory = Factory()
-    pool = Pool(factory.start, LIMITS)
-    prompted = await used(pool, Claim("ann", "sonnet", prompted=True))
-    plain = await used(pool, ANN)
-    assert plain is not prompted
-    assert await used(pool, Claim("ann", "sonnet", prompted=True)) is prompted
-    assert await used(pool, ANN) is plain
-    await pool.close()
-    assert factory.alive == set()
 
 
 async def test_too_old_or_too_big_is_the_end_of_one() -> None:
@@ -331,8 +318,8 @@ async def test_too_old_or_too_big_is_the_end_of_one() -> None:
     for changed in ({"max_turns": 1}, {"max_rss_mib": 1}, {"max_age_s": 0}):
         pool = Pool(factory.start, limits(**changed))
         resident = await pool.claim(ANN)
-        resident.settle_in({"pid": os.getpid()}, prompted=False)
-        await take_turn(resident, prompted=False)
+        resident.settle_in({"pid": os.getpid()})
+        await take_turn(resident)
         pool.give_back(resident, "ann")
         assert pool.idle == 0
         await pool.close()
@@ -345,7 +332,7 @@ async def test_together_they_keep_to_a_size() -> None:
     everybody = [await pool.claim(ANN) for _ in range(3)]
     for resident in everybody:
         # Whatever this program occupies, two of them are more than 1 MiB.
-        resident.settle_in({"pid": os.getpid()}, prompted=False)
+        resident.settle_in({"pid": os.getpid()})
         pool.give_back(resident, "ann")
         assert pool.idle == 1
     # The one that was used last stays, even where it alone is too big.
@@ -460,3 +447,15 @@ def test_what_nobody_uses_goes() -> None:
     waiting: Awaitable[None] = unused()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(cast(Any, waiting))
+
+
+async def test_one_that_has_just_ended_is_not_handed_out() -> None:
+    factory = Factory()
+    pool = Pool(factory.start, limits())
+    first = await used(pool, ANN)
+    process_of(first).ended = True
+    second = await pool.claim(ANN)
+    assert second is not first
+    await pool.close()
+    assert first not in factory.alive
+    await second.retire()

@@ -139,8 +139,6 @@ REFUSALS: dict[str, dict[str, Any]] = {
     "refuses to rewind": {"refused": {"rewind_conversation": "no"}},
     "does not rewind": {"answers": {"rewind_conversation": {"rewound": False, "reason": "stale_target"}}},
     "knows no such answer": {"answers": {}},
-    "refuses settings": {"refused": {"apply_flag_settings": "no"}},
-    "refuses a prompt": {"refused": {"set_model": "no"}},
     "does not start": {"start": [{"exit": 1}]},
     "refuses to start": {"refused": {"initialize": "no"}},
     "dies": {"turns": [TURNS[0], [{"kill": 9}], TURNS[2]]},

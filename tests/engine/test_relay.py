@@ -15,7 +15,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from claude_code_api.engine.doorway import MAX_CONNECTIONS, MAX_HEAD_BYTES
 from claude_code_api.engine.options import Credentials, EngineOptions
+from claude_code_api.engine.rehearsal import REHEARSED
 from claude_code_api.engine.relay import Door, Relay, Told
 from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails, says
 
@@ -475,3 +477,154 @@ async def test_what_is_no_request_ends_the_connection_and_nothing_else(tmp_path:
         assert await reader.read() == b""
         writer.close()
         assert (await inner.turn()).content == b"ok"
+
+
+class TestA24:
+    """What shares a jail with an agent has the agent's door, too, and knows better than the CLI what to ask for."""
+
+    @pytest.mark.parametrize(
+        ("method", "target"),
+        [
+            ("GET", "/v1/messages"),
+            ("PUT", "/v1/messages"),
+            ("POST", "/v1/models"),
+            ("POST", "/v1/messages/batches"),
+            ("POST", "/v1/messages/../files"),
+            ("POST", "//v1/messages"),
+            ("POST", "/V1/messages"),
+            ("POST", "/v1/messages/"),
+        ],
+    )
+    async def test_other_paths_and_methods_are_not_there(self, tmp_path: Path, method: str, target: str) -> None:
+        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+            inner.door.admit(10)
+            _, said = await spoken(
+                inner, b"%b %b HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n" % (method.encode(), target.encode())
+            )
+            assert said.startswith(b"HTTP/1.1 404 ")
+            assert upstream.heads == []
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            (b'{"model":"allowed"}', 200),
+            (b'{"model":"other"}', 403),
+            (b'{"model":"allowed","model":"other"}', 403),
+            (b'{"model":["allowed"]}', 403),
+            (b'["allowed"]', 403),
+            (b"{", 403),
+            (b"", 403),
+        ],
+    )
+    async def test_only_the_models_that_it_may_ask(self, tmp_path: Path, body: bytes, status: int) -> None:
+        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+            inner.door.admit(10, models=frozenset({"allowed"}))
+            assert (await inner.ask(body)).status_code == status
+            assert len(upstream.heads) == (status == 200)
+
+    async def test_what_one_hop_says_to_another_is_not_passed_on(self, tmp_path: Path) -> None:
+        theirs = dict.fromkeys(("cookie", "proxy-authorization", "te", "trailer", "expect", "keep-alive"), "planted")
+        async with wire(b"ok", fields="set-cookie: a=b\r\n") as upstream, entry(tmp_path, upstream.url) as inner:
+            answer = await inner.turn(headers={**theirs, "x-passed": "yes"})
+            assert "set-cookie" not in answer.headers
+            assert [name for name in theirs if upstream.headers(name)] == []
+            assert upstream.headers("x-passed") == ["yes"]
+
+    async def test_a_head_without_an_end(self, tmp_path: Path) -> None:
+        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+            inner.door.admit()
+            head = b"POST /v1/messages HTTP/1.1\r\nx-long: " + b"x" * (2 * MAX_HEAD_BYTES)
+            assert await spoken(inner, head) == (True, b"")
+            assert (await inner.ask()).content == b"ok", "and others are served"
+
+    async def test_a_large_body_is_no_long_head(self, tmp_path: Path) -> None:
+        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+            large = b"x" * (4 * MAX_HEAD_BYTES)
+            assert (await inner.turn(large)).content == b"ok"
+            assert upstream.bodies == [large]
+
+    async def test_so_many_connections_and_no_more(self, tmp_path: Path) -> None:
+        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+            opened = [await asyncio.open_unix_connection(str(inner.path)) for _ in range(MAX_CONNECTIONS + 1)]
+            assert await opened[-1][0].read() == b"", "the last one is hung up on"
+            opened[0][1].close()
+            await opened[0][1].wait_closed()
+            for _, writer in opened[1:]:
+                writer.close()
+                await writer.wait_closed()
+            assert (await inner.turn()).content == b"ok"
+
+
+async def spoken(inner: Entry, raw: bytes) -> tuple[bool, bytes]:
+    """Whether a connection of its own was ended, and what was said on it until then."""
+    reader, writer = await asyncio.open_unix_connection(str(inner.path))
+    writer.write(raw)
+    try:
+        said = await reader.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return True, b""
+    finally:
+        writer.close()
+    return False, said
+
+
+class TestLaidOver:
+    """What a turn asks is laid over the CLI's own request; the rest stays as the CLI wrote it."""
+
+    OWN = json.dumps({"model": "m", "messages": [{"role": "user", "content": "."}], "max_tokens": 32000}).encode()
+
+    async def test_fields_go_upstream_in_the_place_of_the_clis(self, tmp_path: Path) -> None:
+        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+            messages: Any = [{"role": "user", "content": [{"type": "text", "text": "hi \u2028"}]}]
+            inner.door.admit(fields={"messages": messages, "top_k": 9007199254740993})
+            assert (await inner.ask(self.OWN, "/v1/messages?beta=true")).status_code == 200
+            asked = json.loads(upstream.bodies[0])
+            assert asked == {"model": "m", "messages": messages, "max_tokens": 32000, "top_k": 9007199254740993}
+            assert upstream.headers("content-length") == [str(len(upstream.bodies[0]))]
+
+    async def test_they_are_of_one_turn(self, tmp_path: Path) -> None:
+        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+            inner.door.admit(fields={"max_tokens": 7})
+            await inner.ask(self.OWN)
+            await inner.turn(self.OWN)
+            assert [json.loads(body)["max_tokens"] for body in upstream.bodies] == [7, 32000]
+
+    async def test_a_count_of_tokens_is_left_alone(self, tmp_path: Path) -> None:
+        async with wire(b"{}") as upstream, entry(tmp_path, upstream.url) as inner:
+            inner.door.admit(fields={"max_tokens": 7})
+            await inner.ask(self.OWN, "/v1/messages/count_tokens")
+            assert upstream.bodies == [self.OWN]
+
+    @pytest.mark.parametrize("own", [b"no json", b"[]", OWN.replace(b'"."', b'"Hi"')])
+    async def test_what_is_not_the_turns_reaches_nobody(self, tmp_path: Path, own: bytes) -> None:
+        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+            inner.door.admit(2, fields={"messages": []})
+            for _ in range(2):
+                refused = await inner.ask(own)
+                assert refused.status_code == 400
+                assert refused.json()["error"]["message"] == "this is not what the turn asks"
+            assert upstream.bodies == []
+
+    @pytest.mark.parametrize(("status", "again"), [(400, 200), (413, 200), (401, 401), (429, 429)])
+    async def test_who_may_sum_up_may_ask_again_when_it_is_too_long(
+        self, tmp_path: Path, status: int, again: int
+    ) -> None:
+        with StandIn(pace_ms=0) as upstream:
+            upstream.play(fails(status, "prompt is too long"), says("in short"))
+            async with entry(tmp_path, upstream.base_url) as inner:
+                inner.door.admit(3, compacts=True)
+                body = json.dumps(BODY).encode()
+                answers = [(await inner.ask(body)).status_code for _ in range(2)]
+                assert answers == [status, again]
+                assert len(upstream.received) == (2 if again == 200 else 1)
+
+
+async def test_a_rehearsal_asks_nobody(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        inner.door.rehearse()
+        answer = await inner.ask(b"{}", "/v1/messages?beta=true")
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.content == b"".join(REHEARSED)
+        assert (await inner.ask()).status_code == 400, "one turn is one request"
+        assert upstream.heads == []
+        assert (await inner.turn()).content == b"ok", "and the next one is a turn"

@@ -147,3 +147,9 @@ def test_only_tool_results_name_the_entry_to_go_on_from(tmp_path: Path) -> None:
 def test_without_history_there_is_no_file(tmp_path: Path) -> None:
     assert Seating((), (TextBlock("a"),), ()).write_transcript(Home(tmp_path)) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_entry_says_with_which_message_it_begins() -> None:
+    seating = arrange([user("a"), user("b"), assistant("c"), user(" "), assistant("d"), user("e"), user("f")])
+    assert [message.role for message in seating.history] == ["user", "assistant"]
+    assert seating.places == {seating.entry_uuids[0]: 0, seating.entry_uuids[1]: 2, "": 5}

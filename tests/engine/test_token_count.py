@@ -88,7 +88,7 @@ async def test_the_input_is_asked_about_and_nothing_else(credentials: Credential
     assert upstream.bodies == [
         {
             "model": "claude-x",
-            "system": [IDENTITY, {"type": "text", "text": "be brief"}],
+            "system": [IDENTITY, {"type": "text", "text": "be brief", "cache_control": mark}],
             "messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": mark}]}],
             "tools": [{"name": "look", "input_schema": {"type": "object"}}],
             "thinking": {"type": "enabled", "budget_tokens": 1024},

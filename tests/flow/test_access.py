@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import pytest
@@ -25,8 +26,8 @@ ACCESS = Access({digest_of("key-a"): ANNA, digest_of("key-b"): BELA})
         ("", "key-b", BELA),
     ],
 )
-def test_a_key_by_either_way(bearer: str | None, api_key: str | None, who: Caller) -> None:
-    assert ACCESS.caller(bearer=bearer, api_key=api_key) == who
+async def test_a_key_by_either_way(bearer: str | None, api_key: str | None, who: Caller) -> None:
+    assert await ACCESS.caller(bearer=bearer, api_key=api_key) == who
 
 
 @pytest.mark.parametrize(
@@ -43,26 +44,26 @@ def test_a_key_by_either_way(bearer: str | None, api_key: str | None, who: Calle
         (hashlib.sha256(b"key-a").hexdigest(), None),
     ],
 )
-def test_everything_else_is_refused_with_the_same_words(bearer: str | None, api_key: str | None) -> None:
+async def test_everything_else_is_refused_with_the_same_words(bearer: str | None, api_key: str | None) -> None:
     with pytest.raises(TurnRefusedError) as refusal:
-        ACCESS.caller(bearer=bearer, api_key=api_key)
+        await ACCESS.caller(bearer=bearer, api_key=api_key)
     with pytest.raises(TurnRefusedError) as nothing_given:
-        ACCESS.caller(bearer=None, api_key=None)
+        await ACCESS.caller(bearer=None, api_key=None)
     assert refusal.value.error == nothing_given.value.error
     assert refusal.value.error.kind is ErrorKind.UNAUTHENTICATED
 
 
-def test_without_keys_everybody_comes_in() -> None:
+async def test_without_keys_everybody_comes_in() -> None:
     access = Access(None)
     assert access.open
-    assert access.caller(bearer="whatever", api_key="else").name == "no-auth"
+    assert (await access.caller(bearer="whatever", api_key="else")).name == "no-auth"
 
 
-def test_no_keys_at_all_is_not_the_same_as_no_key_asked() -> None:
+async def test_no_keys_at_all_is_not_the_same_as_no_key_asked() -> None:
     access = Access({})
     assert not access.open
     with pytest.raises(TurnRefusedError):
-        access.caller(bearer=None, api_key=None)
+        await access.caller(bearer=None, api_key=None)
 
 
 def test_the_keys_themselves_are_nowhere() -> None:
@@ -72,4 +73,4 @@ def test_the_keys_themselves_are_nowhere() -> None:
 @given(st.text(), st.text())
 def test_no_text_is_a_key_by_accident(bearer: str, api_key: str) -> None:
     with pytest.raises(TurnRefusedError):
-        ACCESS.caller(bearer=bearer, api_key=api_key)
+        asyncio.run(ACCESS.caller(bearer=bearer, api_key=api_key))

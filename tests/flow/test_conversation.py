@@ -304,3 +304,44 @@ def test_a_client_that_sends_everything_finds_its_session(
     sent = heard([*map(as_a_plain_client_has_it, stored), you("new")])
     if stored:
         assert heard(stored).digest() in names_to_go_on_from(sent)
+
+
+class TestOutgrown:
+    """The model knows the beginning by a summary; clients never hear of it."""
+
+    STORED = (you("one"), claude("first"), you("two"), claude("second"))
+
+    def summed_up(self, at: int) -> list[StoredMessage]:
+        entries = list(held(*self.STORED))
+        entries[at] = replace(entries[at], summary="in short")
+        return entries
+
+    @pytest.mark.parametrize("sent", [(), STORED[2:], STORED], ids=["nothing", "a part", "everything"])
+    def test_the_model_gets_the_summary_and_what_came_after_it(self, sent: tuple[Message, ...]) -> None:
+        went = go_on(self.summed_up(1), heard([*sent, you("three")]), with_thoughts=True)
+        assert went is not None
+        assert went.messages == (you("in short"), *self.STORED[1:], you("three"))
+        assert went.ids == ("", "m2", "m3", "m4", "")
+        assert went.new == (you("three"),)
+        assert went.shown.digest() == heard([*self.STORED, you("three")]).digest()
+
+    def test_the_last_summary_holds(self) -> None:
+        entries = self.summed_up(1)
+        entries[3] = replace(entries[3], summary="shorter")
+        went = go_on(entries, heard([you("three")]), with_thoughts=True)
+        assert went is not None
+        assert went.messages == (you("shorter"), claude("second"), you("three"))
+
+    def test_each_message_says_where_it_is_held(self) -> None:
+        went = go_on(held(*self.STORED), heard([*self.STORED[2:], you("three")]), with_thoughts=True)
+        assert went is not None
+        assert went.ids == ("m1", "m2", "m3", "m4", "")
+
+    def test_where_the_client_cuts_in_another_way_they_count_from_the_first(self) -> None:
+        asked = (you("one"), claude(call("a"), call("b")))
+        stored = (*asked, you(result("a", "1"), result("b", "2")), claude("done"))
+        cut = (*asked, you(result("a", "1")), you(result("b", "2")), claude("done"))
+        went = go_on(held(*stored), heard([*cut, you("two")]), with_thoughts=True)
+        assert went is not None
+        assert went.messages == (*cut, you("two"))
+        assert went.ids == ("m1", "m1", "m1", "m1", "m1", "")

@@ -7,9 +7,12 @@ import json
 import pytest
 
 from claude_code_api.flow.event_text import event_of, event_text
+from claude_code_api.turn.approvals import Decision, Settler
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     EndReason,
     Failed,
@@ -30,7 +33,9 @@ EVENTS: list[TurnEvent] = [
     PartDelta(0, 'a "quoted" \x00 \u2028 \U0001f642'),
     PartEnded(0, "signature"),
     ToolActivity("toolu_1", "Bash", Phase.STARTED, {"command": "ls"}),
-    ApprovalWanted("a", "toolu_1", "Bash", {"command": "ls"}),
+    ApprovalWanted("a", "toolu_1", "Bash", {"command": "ls"}, {"kind": "command", "command": "ls"}, "Bash(ls)", 3.5),
+    ApprovalSettled("a", "toolu_1", Decision.DENY, Settler.TIME, "too late"),
+    Compacted("in short", 3),
     Usage(1, 2, 3, 4, 5, 0.25),
     Ended(EndReason.STOP_SEQUENCE, "END"),
     Failed(TurnError(ErrorKind.UPSTREAM_OVERLOADED, "busy", "529", source="upstream", retry_after_s=2.5)),

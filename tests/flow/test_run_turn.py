@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pytest
 from typing_extensions import override
@@ -20,8 +20,9 @@ from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.ledger import Ledger
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Engine, EngineOffer, Lease, Plan
-from claude_code_api.flow.records import Profile
+from claude_code_api.flow.records import Mode, Profile
 from claude_code_api.flow.run_turn import TurnRunner
+from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import (
     Ended,
@@ -71,7 +72,7 @@ async def runner_of() -> AsyncIterator[Making]:
 
         def make(engine: Engine, **options: float) -> TurnRunner:
             flow, clock = FlowOptions(**options), HeldClock()  # type: ignore[arg-type]
-            ledger = Ledger(store, flow, clock, engine.profiles)
+            ledger = Ledger(store, flow, clock, engine.unworkable)
             catalogue = Catalogue(flow, engine.offer)
             return TurnRunner(engine=engine, catalogue=catalogue, ledger=ledger, options=flow, clock=clock)
 
@@ -104,7 +105,7 @@ class BentEngine:
     make: Callable[[], AsyncIterator[Sequence[TurnEvent]]]
     credentials: str | None = "bent"
     live: int = 0
-    profiles: frozenset[Profile] = frozenset(Profile)
+    unworkable: ClassVar[Mapping[Profile, str]] = {}
     left: list[str] = field(default_factory=list)
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -119,6 +120,12 @@ class BentEngine:
 
     def interrupt(self) -> None:
         self.interrupted.set()
+
+    def answer(self, approval_id: str, verdict: Verdict) -> bool:
+        raise NotImplementedError
+
+    async def set_mode(self, mode: Mode) -> None:
+        raise NotImplementedError
 
     def lease(self, plan: Plan) -> AbstractAsyncContextManager[Lease]:
         return self._lease(plan)
@@ -294,10 +301,12 @@ async def test_running_turns_are_waited_for(runner_of: Making) -> None:
 
 
 async def test_stuck_turns_end_with_an_error_of_their_own(runner_of: Making) -> None:
-    door = Door()
-    runner = runner_of(plays(*EVENTS[:3], WaitFor(door)))
-    reading = [asyncio.create_task(read(runner)) for _ in range(3)]
-    await door.reached.wait()
+    doors = [Door() for _ in range(3)]
+    waiting = iter(doors)
+    runner = runner_of(ScriptedEngine(lambda _: [*EVENTS[:3], WaitFor(next(waiting))]))
+    reading = [asyncio.create_task(read(runner)) for _ in doors]
+    for door in doors:
+        await door.reached.wait()
     await runner.drain(0.01)
     for events in await asyncio.gather(*reading):
         assert kind_of(events) is ErrorKind.SHUTTING_DOWN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,3 +127,17 @@ def test_a_page_for_people() -> None:
 def test_text_is_never_touched() -> None:
     odd = you(TextBlock("  \x00\u2028 /compact @file \r\n"))
     assert messages_in(b"".join(transcript_of(SESSION, held(odd))).decode()) == [odd]
+
+
+def test_what_outgrew_the_model_is_a_compaction() -> None:
+    entries = list(held(you("long ago"), claude("old"), you("new"), claude("newer")))
+    entries[2] = replace(entries[2], summary="in short")
+    read = read_transcript(b"".join(transcript_of(SESSION, entries)).decode())
+    assert [(one.message, one.in_history) for one in read.entries] == [
+        (you("long ago"), False),
+        (claude("old"), False),
+        (you("in short"), True),
+        (you("new"), True),
+        (claude("newer"), True),
+    ]
+    assert "## Summary of everything before\n\nin short\n\n## You\n\nnew" in "".join(markdown_of(SESSION, entries))

@@ -195,13 +195,13 @@ class Running:
 def filled(path: str) -> str:
     """A route's path, with something in the place of each parameter."""
     path = path.replace("{model_id:path}", "sonnet").replace("{model_id}", "sonnet")
-    return re.sub(r"\{(project|session|response)_id\}", SOME_ID, path)
+    return re.sub(r"\{(project|session|response|key|approval|checkpoint)_id\}", SOME_ID, path)
 
 
 def routes_of(gateway: Running) -> list[tuple[str, str]]:
     """Every method and path, from the router and not from a list."""
     found = []
-    for route in _every_route(gateway.routes.routes):
+    for route in every_route(gateway.routes.routes):
         path = filled(str(route.path))
         assert "{" not in path, "say here what stands for the parameter"
         found += [(method, path) for method in sorted(route.methods)]
@@ -210,12 +210,12 @@ def routes_of(gateway: Running) -> list[tuple[str, str]]:
     return found
 
 
-def _every_route(routes: Any) -> Iterator[Any]:
+def every_route(routes: Any) -> Iterator[Any]:
     """Walk into routers that the framework keeps as routes of their own."""
     for route in routes:
         inner = getattr(route, "effective_candidates", None)
         if callable(inner):
-            yield from _every_route(inner())
+            yield from every_route(inner())
         else:
             yield route
 
@@ -227,17 +227,22 @@ async def running(
     access: Access | None = None,
     http: HttpOptions | None = None,
     flow: FlowOptions | None = None,
+    keys: AccessOptions | None = None,
     data_dir: Path | None = None,
+    database_url: str = "",
     level: LogLevel = LogLevel.DEBUG,
     patience_s: float = PATIENCE_S,
 ) -> AsyncIterator[Running]:
     """Serve as `app.serve` does, with the same server configuration, but without signals and ticks."""
     engine, logs = engine or says("Hello", "!"), LogLines()
-    async with a_store(data_dir) as (store, storage):
-        settings = settings_of(http=http, flow=flow, storage=storage)
+    async with a_store(data_dir, database_url) as (store, storage):
+        settings = settings_of(http=http, flow=flow, keys=keys, storage=storage)
         gateway = app.build(engine, store, access or with_key(), settings)
         try:
-            async with _served(gateway, engine, logs, store, level) as served, asyncio.timeout(patience_s):
+            async with (
+                _served(gateway, engine, logs, store, level, http or HttpOptions()) as served,
+                asyncio.timeout(patience_s),
+            ):
                 yield served
         finally:
             await gateway.close()
@@ -246,11 +251,15 @@ async def running(
 
 
 def settings_of(
-    *, http: HttpOptions | None = None, flow: FlowOptions | None = None, storage: StorageOptions | None = None
+    *,
+    http: HttpOptions | None = None,
+    flow: FlowOptions | None = None,
+    keys: AccessOptions | None = None,
+    storage: StorageOptions | None = None,
 ) -> Settings:
     return Settings(
         http=http or HttpOptions(),
-        access=AccessOptions(),
+        access=keys or AccessOptions(),
         flow=flow or FlowOptions(),
         engine=EngineOptions(),
         storage=storage or StorageOptions(),
@@ -260,26 +269,25 @@ def settings_of(
 
 
 @asynccontextmanager
-async def a_store(data_dir: Path | None = None) -> AsyncIterator[tuple[Store, StorageOptions]]:
+async def a_store(data_dir: Path | None = None, database_url: str = "") -> AsyncIterator[tuple[Store, StorageOptions]]:
     """An empty store, or the one that is there."""
     with tempfile.TemporaryDirectory() as own:
-        options = StorageOptions(data_dir=data_dir or Path(own) / "data")
+        options = StorageOptions(data_dir=data_dir or Path(own) / "data", database_url=database_url)
         async with open_store(options) as store:
             yield store, options
 
 
 @asynccontextmanager
 async def _served(
-    gateway: app.Gateway, engine: ScriptedEngine, logs: LogLines, store: Store, level: LogLevel
+    gateway: app.Gateway, engine: ScriptedEngine, logs: LogLines, store: Store, level: LogLevel, http: HttpOptions
 ) -> AsyncIterator[Running]:
-    config = server_config(gateway.app)
-    config.load()
+    config = server_config(gateway.app, http)
     state, loop = ServerState(), asyncio.get_running_loop()
     protocol: Any = config.http_protocol_class
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
     with logging_to(logs, TelemetryOptions(level, LogFormat.JSON)):
-        server = await loop.create_server(lambda: protocol(config, state, {}), sock=listener)
+        server = await loop.create_server(lambda: protocol(config, state, {}), sock=listener, ssl=config.ssl)
         headers = {"authorization": f"Bearer {KEY}"}
         client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
         try:

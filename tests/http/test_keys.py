@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from claude_code_api.flow.access import Access, Caller, digest_of
+from claude_code_api.flow.options import AccessOptions
 from tests.http.loopback import CHAT, KEY, Running, asking, routes_of, running
 
 WITHOUT_A_KEY = [("GET", "/healthz")]
@@ -47,9 +48,10 @@ RIGHT: list[dict[str, str]] = [
 ]
 
 
-async def test_every_route_but_one_asks_for_a_key(gateway: Running) -> None:
+async def test_every_route_but_one_asks_for_a_key() -> None:
     errors = list[dict[str, Any]]()
-    async with gateway.client() as stranger:
+    patient = AccessOptions(failed_keys_per_minute=0)
+    async with running(keys=patient) as gateway, gateway.client() as stranger:
         for method, path in routes_of(gateway):
             for headers in WRONG:
                 raw = [(name.encode(), value.encode("latin-1")) for name, value in {**JSON, **headers}.items()]
@@ -98,6 +100,29 @@ async def test_the_key_is_looked_at_before_the_body(gateway: Running) -> None:
     sent = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     answer = await gateway.raw(f"{sent}Content-Length: 30000000\r\nExpect: 100-continue\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 401 "), "and it was not asked to go on either"
+
+
+async def test_item_03_on_every_route_the_key_is_looked_at_before_the_body() -> None:
+    async with running(keys=AccessOptions(failed_keys_per_minute=0)) as gateway, gateway.client() as stranger:
+        for method, path in routes_of(gateway):
+            if method in ("POST", "PATCH"):
+                for body in (b"{", b"[]", b'{"a": NaN}', b'{"nobody": "asked"}'):
+                    answer = await stranger.request(method, path, headers=JSON, content=body)
+                    assert answer.status_code == 401, (method, path, body)
+                sent = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                raw = await gateway.raw(f"{sent}Content-Length: 60000\r\nConnection: close\r\n\r\n".encode())
+                assert raw.startswith(b"HTTP/1.1 401 "), (method, path)
+
+
+async def test_item_13_one_decoder_for_every_route(gateway: Running) -> None:
+    bodies = (b"{", b'{"name": NaN}', b'{"name": ' + b"[" * 200 + b"]" * 200 + b"}", b'{"name": 1' + b"0" * 40 + b"}")
+    for method, path in routes_of(gateway):
+        # These take none, and read none.
+        if method in ("POST", "PATCH") and not path.endswith(("/interrupt", "/cancel", "/rotate", "/compact")):
+            for body in bodies:
+                answer = await gateway.http.request(method, path, headers=JSON, content=body)
+                assert answer.status_code == 400, (method, path, body)
+                assert answer.json()["error"]["message"]
 
 
 async def test_without_keys_every_route_is_open() -> None:

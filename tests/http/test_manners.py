@@ -6,6 +6,7 @@ import gzip
 import re
 from typing import Any
 
+import brotli
 import orjson
 import pytest
 
@@ -118,12 +119,13 @@ async def test_headers_of_all_clients_are_tolerated(gateway: Running) -> None:
 # The body
 
 
-async def test_whole_answers_are_packed_and_streams_are_not() -> None:
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+async def test_whole_answers_are_packed_and_streams_are_not(coding: str) -> None:
     async with running(says("word " * 1000)) as gateway, gateway.client() as client:
-        headers = {"authorization": f"Bearer {KEY}", "accept-encoding": "gzip"}
+        headers = {"authorization": f"Bearer {KEY}", "accept-encoding": coding}
         for path in (CHAT, MESSAGES):
             whole = await client.post(path, json=asking(max_tokens=9), headers=headers)
-            assert whole.headers["content-encoding"] == "gzip"
+            assert whole.headers["content-encoding"] == coding
             assert int(whole.headers["content-length"]) < 1000
             assert "accept-encoding" in whole.headers["vary"].lower()
             assert "word word" in whole.text
@@ -135,9 +137,41 @@ async def test_whole_answers_are_packed_and_streams_are_not() -> None:
             assert "content-encoding" not in plain.headers
             assert plain.json()["usage"] == whole.json()["usage"]
         raw = await gateway.raw(
-            f"GET /v1/models HTTP/1.1\r\n{AUTH}\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n".encode()
+            f"GET /v1/models HTTP/1.1\r\n{AUTH}\r\nAccept-Encoding: {coding}\r\nConnection: close\r\n\r\n".encode()
         )
-    assert orjson.loads(gzip.decompress(raw.partition(b"\r\n\r\n")[2]))["object"] == "list"
+    unpack = {"gzip": gzip.decompress, "br": brotli.decompress}[coding]
+    assert orjson.loads(unpack(raw.partition(b"\r\n\r\n")[2]))["object"] == "list"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip;q=1.0, br;q=0.5", "gzip"),
+        ("br;q=0, gzip", "gzip"),
+        ("br; q=0.2 , GZIP ; q=0.1", "br"),
+        ("deflate", None),
+        ("*", None),
+        ("gzip;q=0", None),
+        ("gzip;q=much", None),
+        ("gzip;x=y", "gzip"),
+        ("", None),
+    ],
+)
+async def test_the_client_says_how_it_is_packed(accepted: str, coding: str | None) -> None:
+    async with running(says("word " * 1000)) as gateway:
+        answer = await gateway.http.post(CHAT, json=asking(), headers={"accept-encoding": accepted})
+        assert answer.headers.get("content-encoding") == coding
+        assert "word word" in answer.text
+
+
+async def test_small_answers_are_left_as_they_are_and_large_ones_are_whole() -> None:
+    async with running(says("word " * 200_000)) as gateway:
+        small = await gateway.http.get("/healthz", headers={"accept-encoding": "br"})
+        assert "content-encoding" not in small.headers
+        large = await gateway.http.post(CHAT, json=asking(), headers={"accept-encoding": "br"})
+        assert large.headers["content-encoding"] == "br"
+        assert large.json()["choices"][0]["message"]["content"] == "word " * 200_000
 
 
 async def test_a_client_that_waits_to_be_asked_for_its_body(gateway: Running) -> None:

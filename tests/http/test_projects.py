@@ -44,6 +44,8 @@ async def test_it_has_a_private_directory_of_its_own(gateway: Running) -> None:
         "description": "notes",
         "path": str(path),
         "profile": "chat",
+        "mode": "auto",
+        "trusted": False,
         "is_active": True,
     }
     assert (await get(gateway, f"/v1/projects/{path.name}"))["name"] == "../../etc"
@@ -163,6 +165,7 @@ async def test_a_key_cannot_give_its_agents_more_than_it_has() -> None:
         ({"name": "x" * 201}, "name"),
         ({"name": "a", "path": "/etc"}, "path"),
         ({"name": "a", "profile": "root"}, "profile"),
+        ({"name": "a", "mode": "root"}, "mode"),
         ({"name": "a", "description": 5}, "description"),
     ],
 )

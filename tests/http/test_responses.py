@@ -380,7 +380,7 @@ async def test_what_a_response_was_given() -> None:
         _, rest = await get(gateway, two["id"], f"/input_items?limit=2&after={newest['last_id']}")
         assert (rest["data"], rest["has_more"]) == (listed["data"][:1], False)
         assert (await get(gateway, two["id"], "/input_items?after=x"))[0] == 400
-        assert (await get(gateway, two["id"], "/input_items?limit=0"))[0] == 422
+        assert (await get(gateway, two["id"], "/input_items?limit=0"))[0] == 400
         assert [item["content"][0]["text"] for item in (await get(gateway, one["id"], "/input_items"))[1]["data"]] == [
             "a"
         ]

@@ -458,6 +458,7 @@ class TestWhatCanBeDone:
                 "model": "sonnet",
                 "system_prompt": None,
                 "profile": "chat",
+                "mode": "auto",
                 "message_count": 2,
                 "turn_count": 1,
                 "total_tokens": 55,
@@ -613,6 +614,7 @@ class TestWhatCanBeDone:
             ({"title": "x" * 201}, "title"),
             ({"expires_after": 0}, "expires_after"),
             ({"profile": "root"}, "profile"),
+            ({"mode": "root"}, "mode"),
             ({"model": ""}, "model"),
         ],
     )

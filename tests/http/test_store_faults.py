@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,9 @@ async def test_a_turn_that_cannot_be_ended_is_ended_as_soon_as_it_can(
         (second,) = [one["id"] for one in await sessions_of(gateway) if one["id"] != first]
         (turn,) = await gateway.store.turns_of(second, "tests", from_fence=1)
         assert turn.state.value == "failed"
+        counted = (await gateway.http.get("/metrics")).text
+        assert 'turns_total{dialect="openai_chat",state="completed"} 1\n' in counted
+        assert 'turns_total{dialect="openai_chat",state="failed"} 1\n' in counted
         again = await gateway.http.post(CHAT, json=asking("again"), headers={"x-session-id": second})
         assert again.headers["x-session-id"] == second
         assert again.status_code == 200
@@ -185,3 +188,30 @@ async def test_a_directory_that_can_no_longer_be_written() -> None:
                 assert (await gateway.post("after")).status_code == 200
             async with running(says("yes"), data_dir=data) as gateway:
                 assert len(await sessions_of(gateway)) == 2
+
+
+async def _set_read_only(gateway: Running, *, on: bool) -> None:
+    """Have SQLite refuse to write, with the error that it has for a file system that has become read-only.
+
+    A file system under an open database does not become so by somebody's wish: the kernel refuses while a file is open
+    for writing. It does when a disk fails, which cannot be had here.
+    """
+    database = gateway.store._database  # type: ignore[attr-defined]  # noqa: SLF001
+    with closing(database._writing.raw_connection()) as connection:  # noqa: SLF001
+        connection.driver_connection.execute(f"PRAGMA query_only = {int(on)}")
+
+
+async def test_a_file_system_that_becomes_read_only(tmp_path: Path) -> None:
+    async with running(says("yes"), data_dir=tmp_path / "data") as gateway:
+        assert (await gateway.post("before")).status_code == 200
+        await _set_read_only(gateway, on=True)
+        for path, shape in ((CHAT, "server_error"), ("/v1/messages", "api_error")):
+            refused = await gateway.http.post(path, json=asking("during", max_tokens=10, stream=True))
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            assert refused.json()["error"]["type"] == shape
+        assert (await gateway.http.get("/readyz")).status_code == 503
+        assert len(await sessions_of(gateway)) == 1
+        assert len(gateway.engine.plans) == 1, "nothing reached the engine"
+        await _set_read_only(gateway, on=False)
+        assert (await gateway.post("after")).status_code == 200
+        assert [one["title"] for one in await sessions_of(gateway)] == ["after", "before"]

@@ -25,6 +25,12 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture
+def upstream() -> Iterator[StandIn]:
+    with StandIn(pace_ms=0) as standin:
+        yield standin
+
+
+@pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with StandIn(pace_ms=0) as upstream:
         upstream.always("ok")

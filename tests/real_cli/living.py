@@ -44,3 +44,17 @@ class Mourner:
         finally:
             for descriptor in self._descriptors:
                 os.close(descriptor)
+
+
+def everybody_below(pid: int) -> set[int]:
+    """Every process that descends from this one, in whatever session or namespace it is."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                parents[int(entry.name)] = int(fields[1])
+    below: set[int] = set()
+    while found := {child for child, parent in parents.items() if parent in below | {pid}} - below:
+        below |= found
+    return below

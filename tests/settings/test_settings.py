@@ -11,7 +11,7 @@ import pytest
 
 from claude_code_api import settings as room
 from claude_code_api.engine.options import Seating
-from claude_code_api.flow.options import DEFAULT_ALIASES, IgnoredParams, RemoteParts, UnknownModel
+from claude_code_api.flow.options import DEFAULT_ALIASES, IgnoredParams, RatesIn, RemoteParts, UnknownModel
 from claude_code_api.settings import ALSO_FROM, PREFIX, SettingsError, load, variables_of
 from claude_code_api.telemetry import LogFormat, LogLevel
 
@@ -89,6 +89,7 @@ def test_every_setting_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatc
         UnknownModel: "refuse",
         IgnoredParams: "refuse",
         RemoteParts: "forward",
+        RatesIn: "database",
         LogLevel: "error",
         LogFormat: "json",
         Seating: "fresh",
@@ -252,6 +253,7 @@ def test_secrets_are_masked_and_in_no_representation(monkeypatch: pytest.MonkeyP
         "ANTHROPIC_AUTH_TOKEN": "four-secret",
         "CLAUDE_CODE_OAUTH_TOKEN": "five-secret",
         "CLAUDE_CODE_API_DATABASE_URL": "postgresql://me:sixth-secret@db/name",
+        "CLAUDE_CODE_API_TLS_KEY_PASSWORD": "seventh-secret",
     }
     assert {setting.shown for setting in load().listing if setting.secret} == {""}
     for name, value in secrets.items():

@@ -119,3 +119,16 @@ def test_libraries_are_heard_from_a_warning_on() -> None:
         ("100% sure of it", "warning"),
         ("a level of its own", "warning"),
     ]
+
+
+@pytest.mark.parametrize("kind", [LogFormat.JSON, LogFormat.CONSOLE])
+def test_what_somebody_put_into_an_address_moves_no_cursor_and_ends_no_line(kind: LogFormat) -> None:
+    stream = io.StringIO()
+    with logging_to(stream, TelemetryOptions(log_format=kind)):
+        structlog.get_logger("room").info("request", path="/a\x1b[2Jb\x85c\u2028d\u202ee\x7f", names=["\x9b"], said="ö")
+    (line,) = stream.getvalue().splitlines()
+    for unseen in ("\x1b[2J", "\x85", "\u2028", "\u202e", "\x7f", "\x9b"):
+        assert unseen not in line
+    assert "ö" in line
+    if kind is LogFormat.JSON:
+        assert orjson.loads(line)["path"] == r"/a\x1b[2Jb\x85c\u2028d\u202ee\x7f"

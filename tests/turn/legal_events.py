@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
+from claude_code_api.turn.approvals import Decision, Settler
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     EndReason,
     Failed,
@@ -35,20 +38,25 @@ ENDED = st.builds(Ended, st.sampled_from(EndReason))
 SOURCE = st.sampled_from(["client", "gateway", "engine", "upstream"])
 ERROR = st.builds(TurnError, st.sampled_from(ErrorKind), TEXT.filter(bool), source=SOURCE)
 FAILED = st.builds(Failed, ERROR)
+APPROVAL = st.one_of(
+    st.builds(ApprovalWanted, NAME, NAME, NAME, st.just({})),
+    st.builds(ApprovalSettled, NAME, NAME, st.sampled_from(Decision), st.sampled_from(Settler), TEXT),
+)
 BETWEEN = st.one_of(
     USAGE,
+    st.builds(Compacted, TEXT, st.integers(1, 9)),
     st.builds(ToolActivity, NAME, NAME, st.sampled_from(["started", "ended"])),
-    st.builds(ApprovalWanted, NAME, NAME, NAME, st.just({})),
+    APPROVAL,
 )
 
 
 @st.composite
 def _part(draw: st.DrawFn) -> Callable[[int], list[TurnEvent]]:
-    kind, deltas = draw(st.sampled_from(PartKind)), draw(st.lists(TEXT, max_size=4))
+    kind, inside = draw(st.sampled_from(PartKind)), draw(st.lists(st.one_of(TEXT, TEXT, APPROVAL), max_size=4))
     tool_id, tool_name = (draw(NAME), draw(NAME)) if kind is PartKind.TOOL else ("", "")
     return lambda index: [
         PartStarted(index, kind, tool_id, tool_name),
-        *(PartDelta(index, text) for text in deltas),
+        *(PartDelta(index, one) if isinstance(one, str) else one for one in inside),
         PartEnded(index),
     ]
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_code_api.turn.approvals import Decision, Settler
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
     Ended,
     EndReason,
@@ -35,11 +37,12 @@ EXAMPLES: dict[str, TurnEvent] = {
     "E": PartEnded(0),
     "T": ToolActivity("i", "Bash", Phase.STARTED),
     "A": ApprovalWanted("a", "i", "Bash", {}),
+    "Z": ApprovalSettled("a", "i", Decision.ALLOW, Settler.PERSON),
     "U": Usage(),
     "X": Ended(EndReason.STOP),
     "F": Failed(TurnError(ErrorKind.INTERNAL, "broken")),
 }
-WHOLE = re.compile(r"F|S(PD*E|[TAU])*(X|F|PD*F)")
+WHOLE = re.compile(r"F|S(P[DAZ]*E|[TAZU])*(X|F|P[DAZ]*F)")
 
 
 def accepted(events: Sequence[TurnEvent]) -> bool:
@@ -75,13 +78,15 @@ def test_every_legal_turn_is_accepted(events: list[TurnEvent]) -> None:
     assert accepted(events)
 
 
-@given(st.text("SPDETAUXF", max_size=9))
+@given(st.text("SPDETAZUXF", max_size=9))
 def test_the_table_is_the_grammar(letters: str) -> None:
     assert accepted(spelled(letters)) == bool(WHOLE.fullmatch(letters))
 
 
 @given(
-    st.lists(st.sampled_from(["PE", "PDE", "PDDE", "T", "A", "U"]), max_size=5), st.sampled_from("SPDETAUXF"), st.data()
+    st.lists(st.sampled_from(["PE", "PDE", "PADZE", "T", "A", "Z", "U"]), max_size=5),
+    st.sampled_from("SPDETAZUXF"),
+    st.data(),
 )
 def test_one_event_too_many_is_accepted_only_where_the_grammar_has_a_place(
     steps: list[str], extra: str, data: st.DataObject

@@ -1,4 +1,4 @@
-"""Much at once, for minutes: conversations that go on and on, and a crowd of clients that only stay connected.
+"""Much at once, for minutes: conversations that go on and on, and a crowd that follows a stream that hardly speaks.
 
 Judged is what must not happen under load: a failed turn, memory that grows, file descriptors or processes that stay.
 How long things take is reported and not judged.
@@ -9,25 +9,30 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import re
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from claude_code_api.bench.client import HttpClient, HttpSystem
 from claude_code_api.bench.floor import MODEL
 from claude_code_api.bench.measure import BenchError, Conversation, Kind, Turn, median, percentile
 from claude_code_api.bench.processes import HTTP_S, Server, cpu_s, deadline, gateway_server, rss_mb, standin_server
-from claude_code_api.bench.scenarios import CHUNKS, SAID, TRICKLE, script
+from claude_code_api.bench.scenarios import CHUNKS, FOLLOWED, SAID, TRICKLE, script
 from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.options import EngineOptions
 
-# Below the 30 s after which the gateway hangs up on a connection that asks nothing.
-IDLE_ASKS_EVERY_S: Final = 15.0
+# A stream says something every ten seconds, and be it that it is still there; under load it may be late.
+FOLLOWER_HEARS_WITHIN_S: Final = 45.0
+# In which the crowd comes.
+CROWD_COMES_S: Final = 10.0
+FOLLOWER_READS_BYTES: Final = 65_536
 SAMPLE_S: Final = 2.0
 # Between two turns of a conversation: with a hundred of them, more than may run at once want to.
 THINKING_S: Final = 0.5
@@ -46,6 +51,8 @@ WARM_UP_TURNS: Final = 10
 # After the end, for the processes that are being replaced.
 REST_S: Final = 3.0
 MOST_FAILURES_KEPT: Final = 20
+_EVENT_ID: Final = re.compile(rb"\nid: ?(\d+)")
+_SESSION: Final = re.compile(rb"\nx-session-id: ?([0-9a-f-]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,13 @@ async def carry(plan: LoadPlan, progress: Overall) -> LoadReport:
         file.write_bytes(script())
         binary = find_binary(EngineOptions(), Path.home())
         standin: Server = await stack.enter_async_context(standin_server(root / "standin", file, 0))
-        wide = {"max_turns": plan.at_once, "max_idle": plan.at_once, "max_waiting": plan.conversations, "wait_s": 120}
+        # One more, for the turn that the crowd follows.
+        wide = {
+            "max_turns": plan.at_once + 1,
+            "max_idle": plan.at_once,
+            "max_waiting": plan.conversations,
+            "wait_s": 120,
+        }
         roomy = {"pool_mib": 512 * plan.at_once}
         gateway: Server = await stack.enter_async_context(
             gateway_server(root / "gateway", standin.url, binary, **wide, **roomy)
@@ -148,7 +161,8 @@ async def _run(
     began_s, cpu_before_s = time.perf_counter(), cpu_s(gateway.pid)
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        idle = [group.create_task(_stay(gateway, over, report)) for _ in range(plan.idle_clients)]
+        followed = await _followed(gateway)
+        idle = [group.create_task(_follow(gateway, followed, over, report)) for _ in range(plan.idle_clients)]
         places = asyncio.Semaphore(plan.at_once)
         for number in range(plan.conversations):
             group.create_task(_converse(number, gateway, places, over, report))
@@ -197,30 +211,58 @@ async def _one_turn(client: HttpClient, number: int, report: LoadReport) -> None
     report.turns.append(turn)
 
 
-async def _stay(gateway: Server, over: asyncio.Event, report: LoadReport) -> None:
-    """A client that is connected, and asks only so much that nobody hangs up on it."""
-    parts = urlsplit(gateway.url)
-    await asyncio.sleep(random.random() * IDLE_ASKS_EVERY_S)
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A running turn: the path of its stream, and the id of an event after which it can be read on."""
+
+    path: str
+    event_id: bytes
+
+
+async def _followed(gateway: Server) -> Followed:
+    """Begin a turn in which little happens. Whoever asked for it leaves; it goes on."""
+    path = f"/claude/stream/{uuid.uuid4()}"
+    reader, writer = await _opened(gateway, f"{path}?query={quote(FOLLOWED)}", b"")
     try:
-        async with deadline(HTTP_S, "a connection of an idle client"):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        head, found = b"", None
+        async with deadline(HTTP_S, "the first word of a stream"):
+            while found is None:
+                head += await reader.read(FOLLOWER_READS_BYTES)
+                found = _EVENT_ID.search(head)
+        named = _SESSION.search(head)
+        if named is None:
+            raise BenchError(f"a stream that belongs to no session: {head[:200]!r}")
+        return Followed(f"/claude/stream/{named[1].decode()}", found[1])
+    finally:
+        writer.close()
+
+
+async def _follow(gateway: Server, followed: Followed, over: asyncio.Event, report: LoadReport) -> None:
+    """A client that reads a stream in which little happens."""
+    await asyncio.sleep(random.random() * CROWD_COMES_S)
+    try:
+        reader, writer = await _opened(gateway, followed.path, b"Last-Event-ID: %b\r\n" % followed.event_id)
         try:
+            async with deadline(HTTP_S, "the head of a stream"):
+                head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200 ") or b"text/event-stream" not in head:
+                raise BenchError(f"answered {head[:30]!r}")
             while not over.is_set():
-                writer.write(f"GET /healthz HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
-                async with deadline(HTTP_S, "an answer to an idle client"):
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    await reader.readexactly(_length(head))
-                await asyncio.sleep(IDLE_ASKS_EVERY_S)
+                async with deadline(FOLLOWER_HEARS_WITHIN_S, "a sign of life in a stream"):
+                    if not await reader.read(FOLLOWER_READS_BYTES):
+                        raise BenchError("a stream ended")
         finally:
             writer.close()
     except (BenchError, OSError, asyncio.IncompleteReadError) as error:
         report.fail(f"an idle client: {error!r}")
 
 
-def _length(head: bytes) -> int:
-    if not head.startswith(b"HTTP/1.1 200 "):
-        raise BenchError(f"answered {head[:30]!r}")
-    return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+async def _opened(gateway: Server, path: str, more: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(gateway.url)
+    async with deadline(HTTP_S, "a connection of an idle client"):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n".encode() + more + b"\r\n")
+    return reader, writer
 
 
 async def _clear_records(standin: Server, over: asyncio.Event) -> None:
@@ -254,7 +296,7 @@ def _judge(report: LoadReport) -> None:
     rss = [median([sample.rss_mb for sample in part]) for part in (before, after)]
     if rss[1] > rss[0] * MORE_RATIO + MORE_MB:
         report.fail(f"memory grew from {rss[0]:.0f} to {rss[1]:.0f} MB")
-    bound = PROCESSES_OF_A_CLI * (report.plan.at_once + MORE_CLIS)
+    bound = PROCESSES_OF_A_CLI * (report.plan.at_once + 1 + MORE_CLIS)
     most = max(sample.processes for sample in report.samples)
     if most > bound:
         report.fail(f"there were {most} processes, and no more than {bound} can be of use")

@@ -19,6 +19,7 @@ RETURNED: Final = "[bench returned]"
 LONG: Final = "[bench long]"
 FLOOD: Final = "[bench flood]"
 SILENT: Final = "[bench silent]"
+FOLLOWED: Final = "[bench followed]"
 CHUNKS: Final = 20
 BURST_CHUNKS: Final = 500
 EVERY_MS: Final = 20
@@ -27,6 +28,9 @@ LONG_CHUNKS: Final = 400
 # More than the buffers of two sockets and a mailbox hold together.
 FLOOD_CHUNKS: Final = 60_000
 SILENT_MS: Final = 60_000
+# A turn that many follow and that hardly ever says anything: 27 minutes, just below what a turn may take.
+FOLLOWED_MS: Final = 20_000
+FOLLOWED_WORDS: Final = 80
 CALLED: Final = "look_up"
 _WORD: Final = "word "
 _FLOOD: Final = "a word in a flood of words that nobody reads " * 2
@@ -44,13 +48,14 @@ class Plan:
     sizes: tuple[int, ...] = (10, 100, 1000)
     idle_clients: int = 1000
     slow_readers: int = 8
-    warm_ups: int = 2
+    # A CLI's first turns are its slowest; all systems get as many.
+    warm_ups: int = 3
     starts: int = 3
     imports: int = 5
 
 
 FULL: Final = Plan(turns=20, history_turns=10, waves=4)
-QUICK: Final = Plan(turns=4, history_turns=2, waves=1, levels=(1, 8), sizes=(10, 100), idle_clients=200, warm_ups=1)
+QUICK: Final = Plan(turns=4, history_turns=2, waves=1, levels=(1, 8), sizes=(10, 100), idle_clients=200, warm_ups=2)
 
 
 def plan_for(turns: int | None, levels: tuple[int, ...] | None, *, quick: bool) -> Plan:
@@ -79,6 +84,7 @@ def script() -> bytes:
         (LONG, Answer((Text(_WORD * LONG_CHUNKS, len(_WORD), EVERY_MS),))),
         (FLOOD, Answer((Text(_FLOOD * FLOOD_CHUNKS, len(_FLOOD)),))),
         (SILENT, Answer((Text(_WORD), Pause(SILENT_MS), Text(_WORD)))),
+        (FOLLOWED, Answer((Text(pieces=(_WORD, Pause(FOLLOWED_MS)) * FOLLOWED_WORDS),))),
     )
     return orjson.dumps([{"match": marker, "answer": answer_to_json(answer)} for marker, answer in rules])
 

@@ -19,9 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from claude_code_api.app import StartError, claude_engine, find_claude, look_at_the_cli
+from claude_code_api.engine.bounds import find_groups
 from claude_code_api.engine.discover import find_credentials
+from claude_code_api.engine.jail import INSTALL, jail_support
 from claude_code_api.engine.options import EngineOptions
 from claude_code_api.engine.prove import Proof
+from claude_code_api.engine.versions import NEWEST_TESTED, TooOldError, shown, version_of
 from claude_code_api.flow.ports import Plan
 from claude_code_api.settings import Settings
 from claude_code_api.standin import StandIn, says
@@ -32,9 +35,6 @@ from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.events import TurnEvent
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
-
-# The versions with which the whole test suite has passed.
-TESTED_VERSIONS: Final = ("2.1.329",)
 
 
 class Verdict(Enum):
@@ -138,6 +138,7 @@ def _claude(settings: Settings) -> Iterator[Finding]:
         yield Finding("claude found", Verdict.WRONG, str(error), fix)
         return
     yield Finding("claude found", Verdict.OK, str(binary))
+    yield _jail(binary, settings.storage.data_dir)
     with StandIn(pace_ms=0) as standin, tempfile.TemporaryDirectory(prefix="claude-code-api-doctor-") as kept:
         trial = dataclasses.replace(
             settings,
@@ -148,8 +149,24 @@ def _claude(settings: Settings) -> Iterator[Finding]:
         )
         try:
             yield from asyncio.run(_proof(trial, standin))
+        except TooOldError as refusal:
+            yield Finding("claude version", Verdict.WRONG, "too old", refusal.error.message)
         except TurnRefusedError as refusal:
             yield Finding("claude runs", Verdict.WRONG, refusal.error.detail, f"Try `{binary} --version`.")
+
+
+def _jail(binary: Path, data_dir: Path) -> Finding:
+    """Without one, agents that run commands are refused; everything else works."""
+    support = jail_support(binary, data_dir)
+    if support.program is None:
+        fix = f"The profiles `shell` and `full` answer 503 until then. {INSTALL}"
+        return Finding("jail", Verdict.WARNING, support.reason, fix)
+    bounded = find_groups().bounded
+    if not {"pids", "memory"} <= bounded:
+        fix = "Give the gateway control groups of its own: docs/profiles.md says how."
+        found = f"{support.program}, but a jail's memory has no bound here, and the CPU none"
+        return Finding("jail", Verdict.WARNING, found, fix)
+    return Finding("jail", Verdict.OK, f"{support.program}, with control groups for {', '.join(sorted(bounded))}")
 
 
 # What must reach the model as it stands, although each of it means something to the CLI.
@@ -183,10 +200,11 @@ def _table(proof: Proof) -> list[Finding]:
 
 
 def _version(version: str) -> Finding:
-    if version in TESTED_VERSIONS:
+    known = version_of(version)
+    if known is not None and known <= NEWEST_TESTED:
         return Finding("claude version", Verdict.OK, version)
     fix = "It will probably work; the test suite of this gateway has not been run with it."
-    return Finding("claude version", Verdict.WARNING, f"{version}, tested: {', '.join(TESTED_VERSIONS)}", fix)
+    return Finding("claude version", Verdict.WARNING, f"{version}, tested: up to {shown(NEWEST_TESTED)}", fix)
 
 
 def _judge(result: TurnResult, standin: StandIn) -> Finding:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import http.client
 import json
+import resource
 import tempfile
 import threading
 from collections.abc import Callable
@@ -16,9 +17,10 @@ from urllib.parse import urlsplit
 import uvloop
 from rich.console import Console
 
-from claude_code_api.app import Entrance, find_claude, open_entrance, serve
+from claude_code_api.app import Entrance, StartError, find_claude, open_entrance, serve
 from claude_code_api.console.welcome import show_welcome
 from claude_code_api.engine.options import EngineOptions
+from claude_code_api.engine.versions import TooOldError
 from claude_code_api.settings import Settings
 from claude_code_api.standin import StandIn
 from claude_code_api.storage.options import StorageOptions
@@ -34,6 +36,8 @@ _DEMO_QUESTION: Final = "Introduce yourself: what is running here, and what can 
 
 def run_server(settings: Settings) -> None:
     """Serve with the user's own credentials until asked to end."""
+    # All keys are in this process's memory, and nobody may find them in a file after a crash.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     set_up_logs(settings.telemetry)
     console = Console(stderr=True)
     problem = None if find_claude(settings)[1].source else NO_CREDENTIALS
@@ -51,6 +55,8 @@ def run_demo(settings: Settings) -> None:
                 anthropic_api_key="sk-ant-demo",
                 anthropic_base_url=standin.base_url,
             ),
+            # It talks to itself: a certificate for other names, or of its client's, would only be in the way.
+            http=dataclasses.replace(settings.http, tls_cert=None, tls_key=None, tls_client_ca=None),
             storage=StorageOptions(data_dir=Path(kept) / "data"),
             telemetry=TelemetryOptions(log_level=LogLevel.WARNING, log_format=settings.telemetry.log_format),
         )
@@ -68,7 +74,10 @@ def run_demo(settings: Settings) -> None:
 
 def _run(settings: Settings, entrance: Entrance, listening: Callable[[], None]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, entrance, listening))
+        try:
+            runner.run(serve(settings, entrance, listening))
+        except TooOldError as error:
+            raise StartError(error.error.message) from error
 
 
 def _show_a_turn(console: Console, entrance: Entrance) -> None:

@@ -36,6 +36,7 @@ ERRORS: Mapping[ErrorKind, tuple[int, str]] = {
     ErrorKind.NOT_SERVED: (501, _API),
     ErrorKind.CONTEXT_TOO_LONG: (400, _INVALID),
     ErrorKind.RATE_LIMITED: (429, _LIMIT),
+    ErrorKind.BUDGET_SPENT: (429, "billing_error"),
     ErrorKind.AT_CAPACITY: (429, _LIMIT),
     ErrorKind.SHUTTING_DOWN: (503, _OVERLOADED),
     ErrorKind.NO_CREDENTIALS: (503, _API),

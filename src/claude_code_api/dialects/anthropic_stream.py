@@ -17,7 +17,9 @@ from claude_code_api.dialects.anthropic_errors import error_body
 from claude_code_api.dialects.json_text import dump, dump_text
 from claude_code_api.dialects.sse import named_frame
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     Failed,
     PartDelta,
@@ -76,7 +78,7 @@ class MessagesEncoder:
             case Usage():
                 self._usage = event
                 return self._begin()
-            case ToolActivity() | ApprovalWanted():
+            case ToolActivity() | Compacted() | ApprovalWanted() | ApprovalSettled():
                 # Clients fail on an event that they do not know; the live endpoints show it.
                 pass
             case Ended() | Failed():  # pragma: no branch (the union ends here; mypy proves it)

@@ -19,7 +19,9 @@ from claude_code_api.dialects.openai_shared import error_answer
 from claude_code_api.dialects.sse import COMMENT, data_frame
 from claude_code_api.turn.errors import TurnError, invalid
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     Failed,
     PartDelta,
@@ -99,16 +101,27 @@ def _opened(event: PartStarted) -> JsonObject:
     return {"type": "part_started", "part": event.kind.value, "index": event.index, **tool}
 
 
-def _beside(event: ToolActivity | ApprovalWanted | Usage | Failed) -> JsonObject:
+def _beside(event: ToolActivity | Compacted | ApprovalWanted | ApprovalSettled | Usage | Failed) -> JsonObject:
     match event:
         case Failed():
             return error_json(event.error)
         case ToolActivity():
             tool: JsonObject = {"tool_id": event.tool_id, "tool_name": event.tool_name}
             return {"type": "activity", "phase": event.phase.value, "body": event.body, **tool}
+        case Compacted():
+            return {"type": "compacted", "summary": event.summary}
         case ApprovalWanted():
-            asked: JsonObject = {"tool_id": event.tool_id, "tool_name": event.tool_name, "arguments": event.arguments}
-            return {"type": "approval_wanted", "approval_id": event.approval_id, **asked}
+            return {"type": "approval_wanted", **approval_json(event)}
+        case ApprovalSettled():
+            return {
+                "type": "approval_settled",
+                "approval_id": event.approval_id,
+                "tool_id": event.tool_id,
+                "decision": event.decision.value,
+                "by": event.by.value,
+                "message": event.message,
+                "edited": event.edited,
+            }
         case Usage():
             return {
                 "type": "usage",
@@ -119,6 +132,19 @@ def _beside(event: ToolActivity | ApprovalWanted | Usage | Failed) -> JsonObject
                 "reasoning_tokens": event.reasoning_tokens,
                 "cost": event.cost_usd,
             }
+
+
+def approval_json(wanted: ApprovalWanted) -> JsonObject:
+    """Say what waits for a person."""
+    return {
+        "approval_id": wanted.approval_id,
+        "tool_id": wanted.tool_id,
+        "tool_name": wanted.tool_name,
+        "arguments": wanted.arguments,
+        "shown": wanted.shown,
+        "always": wanted.always or None,
+        "expires_at": int(wanted.expires_s),
+    }
 
 
 def error_json(error: TurnError) -> JsonObject:

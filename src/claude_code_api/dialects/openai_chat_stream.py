@@ -16,7 +16,9 @@ from claude_code_api.dialects.openai_shared import error_body, usage_body
 from claude_code_api.dialects.sse import DONE, data_frame
 from claude_code_api.turn.errors import TurnError
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     EndReason,
     Failed,
@@ -109,7 +111,9 @@ class ChatEncoder:
                 return self._end(event)
             case Failed():
                 return self._fail(event.error)
-            case ToolActivity() | ApprovalWanted():  # pragma: no branch (the union ends here; mypy proves it)
+            case (
+                ToolActivity() | Compacted() | ApprovalWanted() | ApprovalSettled()
+            ):  # pragma: no branch (the union ends here; mypy proves it)
                 # Chat clients know no such thing; the live endpoints show it.
                 pass
         return b""

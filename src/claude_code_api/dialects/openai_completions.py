@@ -32,7 +32,9 @@ from claude_code_api.dialects.openai_shared import error_answer, error_body, usa
 from claude_code_api.dialects.sse import COMMENT, DONE, data_frame
 from claude_code_api.turn.errors import TurnError, TurnRefusedError, invalid
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     EndReason,
     Failed,
@@ -231,7 +233,9 @@ class CompletionsEncoder:
                 return self._end(event)
             case Failed():
                 return data_frame(dump(error_body(event.error))) + DONE
-            case PartEnded() | ToolActivity() | ApprovalWanted():  # pragma: no branch (the union ends here)
+            case (
+                PartEnded() | ToolActivity() | Compacted() | ApprovalWanted() | ApprovalSettled()
+            ):  # pragma: no branch (the union ends here)
                 pass
         return b""
 

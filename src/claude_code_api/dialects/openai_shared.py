@@ -34,6 +34,8 @@ ERRORS: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.NOT_SERVED: (501, _SERVER, "not_served"),
     ErrorKind.CONTEXT_TOO_LONG: (400, _INVALID, "context_length_exceeded"),
     ErrorKind.RATE_LIMITED: (429, _LIMIT, "rate_limit_exceeded"),
+    # The type and code that people's tools know as "no use in trying again".
+    ErrorKind.BUDGET_SPENT: (429, "insufficient_quota", "insufficient_quota"),
     ErrorKind.AT_CAPACITY: (429, _LIMIT, "at_capacity"),
     ErrorKind.SHUTTING_DOWN: (503, _SERVER, "shutting_down"),
     ErrorKind.NO_CREDENTIALS: (503, _SERVER, "no_credentials"),

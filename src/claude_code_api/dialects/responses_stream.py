@@ -21,7 +21,9 @@ from claude_code_api.dialects.responses_output import (
 from claude_code_api.dialects.sse import named_frame
 from claude_code_api.turn.errors import TurnError
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     Failed,
     PartDelta,
@@ -95,7 +97,9 @@ class ResponsesEncoder:
                 return self._start(event)
             case Ended() | Failed():
                 return self._end(event)
-            case Usage() | ToolActivity() | ApprovalWanted():  # pragma: no branch (the union ends here; mypy proves it)
+            case (
+                Usage() | ToolActivity() | Compacted() | ApprovalWanted() | ApprovalSettled()
+            ):  # pragma: no branch (the union ends here; mypy proves it)
                 # What the CLI's own tools do is shown by the live endpoints.
                 pass
         return b""

@@ -15,6 +15,7 @@ NEVER_RETRY = frozenset(
     {
         ErrorKind.NOT_SERVED,
         ErrorKind.NO_CREDENTIALS,
+        ErrorKind.BUDGET_SPENT,
         ErrorKind.UPSTREAM_AUTH,
         ErrorKind.ENGINE_DIED,
         ErrorKind.INTERRUPTED,

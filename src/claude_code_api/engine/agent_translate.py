@@ -1,12 +1,13 @@
 """The frames of an agent's turn → `TurnEvent`s. Pure.
 
 An agent asks the model as often as it needs to: it says something, calls its own tools, hears of them, and goes on. All
-of that is one turn; its text is one answer, and what the tools did is told beside it.
+of that is one turn; its text is one answer, and what the tools did is told beside it. When the model says that the
+conversation has become too long for it, the agent has it summed up, and goes on from that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,27 +15,70 @@ import orjson
 from typing_extensions import override
 
 from claude_code_api.engine.failures import failure_of, upstream_broke
-from claude_code_api.engine.protocol import ResultFrame, ToolResultFrame
-from claude_code_api.engine.translate import REASONS, Translator, cost_usd
-from claude_code_api.turn.events import Ended, EndReason, Phase, Started, ToolActivity, TurnEvent, Usage, total_usage
+from claude_code_api.engine.protocol import BoundaryFrame, ResultFrame, SummaryFrame, ToolResultFrame
+from claude_code_api.engine.translate import REASONS, Translator, cost_usd, spent
+from claude_code_api.turn.events import (
+    Compacted,
+    Ended,
+    EndReason,
+    Phase,
+    Started,
+    ToolActivity,
+    TurnEvent,
+    Usage,
+    total_usage,
+)
+from claude_code_api.turn.request import Json, JsonObject
 
 _UNKNOWN_TOOL: Final = ""
+PLAN_TOOL: Final = "ExitPlanMode"
 
 
 class AgentTranslator(Translator):
     """Follows one turn of an agent."""
 
-    __slots__ = ("_arguments", "_before", "_call", "_names")
+    __slots__ = (
+        "_arguments",
+        "_before",
+        "_call",
+        "_compacted",
+        "_denied",
+        "_late",
+        "_names",
+        "_places",
+        "_plans",
+        "_spent",
+        "_waiting",
+    )
 
-    def __init__(self, turn_id: str, created_s: int) -> None:
-        """Ids and time come from outside."""
+    def __init__(
+        self,
+        turn_id: str,
+        created_s: int,
+        places: Mapping[str, int] | None = None,
+        denied: Callable[[str], None] | None = None,
+    ) -> None:
+        """Ids and time come from outside. `places`: which entries the CLI has of which of the request's messages.
+
+        `denied`: hears of the ids of calls that were denied.
+        """
         super().__init__(turn_id, created_s)
+        self._denied = denied
+        self._places = places or {}
+        # How many messages were summed up, as long as the summary has not come; and what waits for the beginning.
+        self._compacted: int | None = None
+        self._waiting: Compacted | None = None
+        # All that the turn used, by the CLI's own count: it includes the summary, which is not streamed.
+        self._spent: Usage | None = None
         # What the earlier messages of this turn used.
         self._before: Usage | None = None
         # The call that is being streamed, and the names of all calls, by their ids.
         self._call: str | None = None
         self._arguments: list[str] = []
         self._names: dict[str, str] = {}
+        # What tools came to while the model was still speaking.
+        self._late: list[ToolActivity] = []
+        self._plans: dict[str, JsonObject] = {}
 
     @override
     def _message_start(self, message: Mapping[str, Any]) -> Iterator[TurnEvent]:
@@ -49,6 +93,9 @@ class AgentTranslator(Translator):
             self._started = True
             self._model = str(message.get("model") or "")
             yield Started(self._turn_id, self._model, self._created_s)
+        if self._waiting is not None:
+            yield self._waiting
+            self._waiting = None
         yield self._usage(None)
 
     @override
@@ -70,10 +117,21 @@ class AgentTranslator(Translator):
     def _block_stop(self) -> Iterator[TurnEvent]:
         if self._call is None:
             yield from super()._block_stop()
+            late, self._late = self._late, []
+            yield from late
             return
         call, self._call = self._call, None
         if not self.over:
-            yield ToolActivity(call, self._names[call], Phase.STARTED, _object("".join(self._arguments)))
+            body = _object("".join(self._arguments))
+            if self._names[call] == PLAN_TOOL:
+                self._plans[call] = body
+            yield ToolActivity(call, self._names[call], Phase.STARTED, body)
+
+    def plan_of(self, call: str) -> JsonObject:
+        """Return the plan that a call makes: the CLI asks about it without saying it, before the call has ended."""
+        if call == self._call and self._names[call] == PLAN_TOOL:
+            return _object("".join(self._arguments))
+        return self._plans.get(call, {})
 
     @override
     def _message_delta(self, event: Mapping[str, Any]) -> Iterator[TurnEvent]:
@@ -94,13 +152,37 @@ class AgentTranslator(Translator):
     @override
     def tool_results(self, frame: ToolResultFrame) -> Iterator[TurnEvent]:
         """Tell what the CLI's own tools came to."""
-        if self.over or not self._started or self._open is not None:
+        if self.over or not self._started:
             self.unread += 1
             return
-        for block in frame.results:
-            call = str(block.get("tool_use_id") or "")
-            body = {"content": block.get("content"), "is_error": bool(block.get("is_error")), "result": frame.account}
-            yield ToolActivity(call, self._names.get(call, _UNKNOWN_TOOL), Phase.ENDED, body)
+        told = [self._told(block, frame.account) for block in frame.results]
+        if self._open is None:
+            yield from told
+        else:
+            # A tool may be done before the model is; nothing is told inside a part.
+            self._late += told
+
+    def _told(self, block: Mapping[str, Any], account: Json) -> ToolActivity:
+        call = str(block.get("tool_use_id") or "")
+        body = {"content": block.get("content"), "is_error": bool(block.get("is_error")), "result": account}
+        return ToolActivity(call, self._names.get(call, _UNKNOWN_TOOL), Phase.ENDED, body)
+
+    @override
+    def compaction(self, frame: BoundaryFrame | SummaryFrame) -> Iterator[TurnEvent]:
+        """Tell from where on the conversation goes, and after which summary; with the next message, so not in a part.
+
+        Where the CLI cut within this very turn, the turn is kept whole: what is kept beside a summary does no harm.
+        """
+        match frame:
+            case BoundaryFrame():
+                kept = (self._places[uuid] for uuid in frame.kept if uuid in self._places)
+                self._compacted = min(kept, default=max(self._places.values(), default=0))
+            case SummaryFrame() if self._compacted:
+                self._waiting, self._compacted = Compacted(frame.text, self._compacted), None
+                self._spent = Usage()
+            case SummaryFrame():
+                self.unread += 1
+        return iter(())
 
     @override
     def result(self, frame: ResultFrame) -> Iterator[TurnEvent]:
@@ -108,6 +190,9 @@ class AgentTranslator(Translator):
         if self.over:
             return
         body = frame.body
+        self._tell_denied(body.get("permission_denials"))
+        if self._spent is not None:
+            self._spent = spent(body)
         refused = self._ended is not None and self._ended.reason is EndReason.REFUSAL
         if (body.get("is_error") or body.get("subtype") != "success") and not refused:
             yield from self.fail(failure_of(body, self._error_word))
@@ -117,10 +202,20 @@ class AgentTranslator(Translator):
             yield self._usage(cost_usd(body))
             yield from self._close(self._ended)
 
+    def _tell_denied(self, listed: Json) -> None:
+        for entry in listed if isinstance(listed, list) else ():
+            if self._denied is not None and isinstance(entry, dict):
+                self._denied(str(entry.get("tool_use_id") or ""))
+
     @override
     def _usage(self, cost: float | None) -> Usage:
-        whole = total_usage((self._before, super()._usage(None)))
+        known = (self._before, super()._usage(None))
+        whole = total_usage(known if self._spent is None else (_larger(self._spent, total_usage(known)),))
         return replace(whole, cost_usd=cost) if whole is not None else Usage(cost_usd=cost)
+
+
+def _larger(spent: Usage, streamed: Usage | None) -> Usage | None:
+    return spent if streamed is None or spent.all_input_tokens >= streamed.all_input_tokens else streamed
 
 
 def _object(text: str) -> dict[str, Any]:

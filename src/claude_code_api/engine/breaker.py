@@ -43,7 +43,8 @@ class Breaker:
         try:
             yield
         except TurnRefusedError as refusal:
-            self.crashed(refusal.error.detail)
+            if refusal.error.kind is ErrorKind.ENGINE_UNAVAILABLE:
+                self.crashed(refusal.error.detail)
             raise
         finally:
             self._trying = False

@@ -123,6 +123,14 @@ class Child:
         if pipes.output_ended:
             ended()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the system has seen its end, of which nothing need have been heard here yet."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
     def pause(self) -> None:
         """Read nothing for now: its pipe fills, and it waits."""
         if not self._paused and self._lifeline is not None and not self._pipes.output_ended:

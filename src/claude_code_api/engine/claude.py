@@ -8,31 +8,45 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from typing_extensions import override
+
 from claude_code_api.engine.agent_translate import AgentTranslator
+from claude_code_api.engine.desk import Desk
 from claude_code_api.engine.failures import as_told
-from claude_code_api.engine.launch import WORKABLE, Agent, Lane, lane_for
+from claude_code_api.engine.launch import Agent, Lane, lane_for, profile_flags, unworkable
+from claude_code_api.engine.modes import cli_mode, free_in, tools_in
 from claude_code_api.engine.options import EngineOptions, Seating, Site
-from claude_code_api.engine.overlay import parameter_fields, system_fields, system_prompt, whole_request
+from claude_code_api.engine.overlay import (
+    PLACEHOLDER,
+    parameter_fields,
+    system_fields,
+    system_prompt,
+    whole_request,
+)
 from claude_code_api.engine.pool import Claim, Pool, PoolLimits
 from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, RunningTurn
-from claude_code_api.engine.protocol import PLACEHOLDER
 from claude_code_api.engine.prove import Proof
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.seat import arrange
 from claude_code_api.engine.starter import Starter, unavailable
 from claude_code_api.engine.token_count import TokenCount
 from claude_code_api.engine.translate import Translator
+from claude_code_api.engine.versions import check_version
+from claude_code_api.flow.before_images import BeforeImages
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
-from claude_code_api.flow.records import Profile
+from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Failed, TurnEvent
+from claude_code_api.turn.request import JsonObject
 
 # An agent's step is one request, and at most one count of tokens beside it.
 REQUESTS_OF_A_STEP: Final = 2
@@ -63,13 +77,45 @@ class ClaudeLease:
         """Ask the CLI to end the turn."""
         self._resident.process.interrupt(self._turn)
 
+    def answer(self, approval_id: str, verdict: Verdict) -> bool:  # noqa: ARG002 - the protocol's
+        """Nothing waits for a person here."""
+        return False
+
+    async def set_mode(self, mode: Mode) -> None:
+        """Nobody is asked here, whatever the mode."""
+
+
+class AgentLease(ClaudeLease):
+    """One turn of an agent, whose calls may wait for a person."""
+
+    def __init__(self, resident: Resident, turn: RunningTurn, desk: Desk, profile: Profile) -> None:
+        """Lease a turn that has begun."""
+        super().__init__(resident, turn)
+        self._desk, self._profile = desk, profile
+
+    @override
+    def answer(self, approval_id: str, verdict: Verdict) -> bool:
+        return self._desk.answer(approval_id, verdict)
+
+    @override
+    async def set_mode(self, mode: Mode) -> None:
+        change: JsonObject = {
+            "subtype": "set_permission_mode",
+            "mode": cli_mode(profile_flags(self._profile), mode),
+        }
+        try:
+            await self._resident.process.control(change)
+        except (ProcessDeadError, ControlRefusedError) as error:
+            raise unavailable(str(error)) from error
+        self._desk.mode = mode
+
 
 class ClaudeEngine:
     """The real one."""
 
-    def __init__(self, options: EngineOptions, site: Site) -> None:
-        """Remember what to start and how; nothing is started yet."""
-        self.options, self.site = options, site
+    def __init__(self, options: EngineOptions, site: Site, images: BeforeImages | None = None) -> None:
+        """Remember what to start and how; nothing is started yet. `images`: where what agents change is kept before."""
+        self.options, self.site, self._images = options, site, images
         self._starter = Starter(options, site)
         self._pool = Pool(self._starter.start, _pool_limits(options))
         self._token_count = TokenCount(options, site.credentials)
@@ -83,9 +129,9 @@ class ClaudeEngine:
         return self.site.credentials.source
 
     @property
-    def profiles(self) -> frozenset[Profile]:
-        """What an agent can be started as."""
-        return WORKABLE
+    def unworkable(self) -> Mapping[Profile, str]:
+        """What an agent cannot be started as here, and why."""
+        return unworkable(self.options, self.site)
 
     @property
     def live(self) -> int:
@@ -101,7 +147,9 @@ class ClaudeEngine:
     async def _ask_offer(self) -> EngineOffer:
         resident, answer = await self._starter.start_and_ask("sonnet")
         self._pool.let_go(resident)
-        return EngineOffer(str(answer.get("claude_code_version") or "unknown"), _models(answer.get("models")))
+        version = str(answer.get("claude_code_version") or "unknown")
+        check_version(version)
+        return EngineOffer(version, _models(answer.get("models")))
 
     def trust(self, proof: Proof) -> None:
         """Use the quick way from now on, if it holds."""
@@ -136,18 +184,39 @@ class ClaudeEngine:
     @asynccontextmanager
     async def _agent(self, plan: Plan, workplace: str) -> AsyncIterator[Lease]:
         """A process of its own at work in a project's directory, resumed from everything that was done before."""
-        agent = Agent(plan.profile, await asyncio.to_thread(_checked, workplace))
+        reason = self.unworkable.get(plan.profile) or (plan.trusted and self.unworkable.get(Profile.SHELL))
+        if reason:
+            raise TurnRefusedError(TurnError(ErrorKind.ENGINE_UNAVAILABLE, reason))
+        agent = Agent(plan.profile, await asyncio.to_thread(_checked, workplace), plan.mode, plan.trusted)
         seating = arrange(plan.request.messages)
         prompt = system_prompt(plan.request)
         resident, _ = await self._starter.start_and_ask(plan.model, seating, prompt, agent)
         fields = parameter_fields(plan.request, plan.effort_levels)
         steps = self.options.agent_steps
-        given = Handover(str(uuid.uuid4()), blocks_json(seating.last), fields, requests=steps * REQUESTS_OF_A_STEP)
+        given = Handover(
+            str(uuid.uuid4()),
+            blocks_json(seating.last),
+            fields,
+            requests=steps * REQUESTS_OF_A_STEP,
+            compacts=True,
+            models=plan.models,
+        )
         try:
-            turn = await self._begin(resident, AgentTranslator(plan.turn_id, plan.created_s), given)
+            witness = plan.witness
+            denied = witness.denied if witness is not None else None
+            translator = AgentTranslator(plan.turn_id, plan.created_s, seating.places, denied)
+            flags = profile_flags(plan.profile)
+            desk = Desk(agent.workplace, tools_in(flags), free_in(flags), plan.mode, seen_as=agent.place)
+            if self._images is not None:
+                desk.keep(partial(self._images.keep, plan.turn_id, agent.workplace))
+            desk.tell(witness)
+            resident.process.asks = desk
+            turn = await self._begin(resident, translator, given)
+            desk.serve(turn.push, translator.plan_of)
             try:
-                yield ClaudeLease(resident, turn)
+                yield AgentLease(resident, turn, desk, plan.profile)
             finally:
+                desk.close()
                 _leave(resident.process, turn)
         finally:
             await asyncio.shield(resident.retire())
@@ -155,9 +224,9 @@ class ClaudeEngine:
     @asynccontextmanager
     async def _warm(self, plan: Plan) -> AsyncIterator[Lease]:
         """A process that knows nothing, with the whole request laid over what it would send."""
-        fields, prompt = whole_request(plan.request, plan.effort_levels)
-        given = Handover(str(uuid.uuid4()), [PLACEHOLDER], fields, prompt)
-        resident = await self._pool.claim(Claim(plan.principal, plan.model, bool(prompt)))
+        fields = whole_request(plan.request, plan.effort_levels)
+        given = Handover(str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], fields)
+        resident = await self._pool.claim(Claim(plan.principal, plan.model))
         turn = None
         try:
             turn = await self._begin(resident, Translator(plan.turn_id, plan.created_s), given)
@@ -179,8 +248,8 @@ class ClaudeEngine:
         """A process of its own, resumed from a transcript: what always works."""
         seating = arrange(plan.request.messages)
         # With a login the CLI's own system prompt has to stay.
-        system = system_fields(plan.request) if lane_for(self.site.credentials) is Lane.CLEAN else {}
-        prompt = "" if system else system_prompt(plan.request)
+        clean = lane_for(self.site.credentials) is Lane.CLEAN
+        system, prompt = (system_fields(plan.request), "") if clean else ({}, system_prompt(plan.request))
         resident, _ = await self._starter.start_and_ask(plan.model, seating, prompt)
         fields = {**parameter_fields(plan.request, plan.effort_levels), **system}
         given = Handover(str(uuid.uuid4()), blocks_json(seating.last), fields)

@@ -18,8 +18,12 @@ from typing_extensions import override
 
 _log = structlog.get_logger("claude_code_api.engine")
 
-# Far more than the model's API accepts (32 MB): a process that sends more is broken.
-MAX_REQUEST_BYTES: Final = 512 * 1024 * 1024
+# More than the model's API accepts (32 MB): a process that sends more is broken, or not the CLI.
+MAX_REQUEST_BYTES: Final = 40 * 1024 * 1024
+# What stands above the body. The CLI's is about a thousand bytes.
+MAX_HEAD_BYTES: Final = 64 * 1024
+# The CLI has one or two. Whatever else runs in its jail shares them.
+MAX_CONNECTIONS: Final = 8
 # So much of an answer may wait for the CLI to read it; then the upstream has to wait, too.
 WAITING_BYTES: Final = 256 * 1024
 
@@ -49,6 +53,8 @@ class Doorway(asyncio.Protocol):
         self._headers: Fields = []
         self._body: list[bytes] = []
         self._size = 0
+        self._head_size = 0
+        self._in_head = True
         self._without_body = False
         self.pause: Callable[[], None] | None = None
         self.resume: Callable[[], None] | None = None
@@ -93,15 +99,26 @@ class Doorway(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if len(self._all) >= MAX_CONNECTIONS:
+            # In a jail anybody may make as many as they like: that is not to fill the log.
+            _log.debug("cli_connections_too_many", limit=MAX_CONNECTIONS)
+            self.break_off()
+            return
         self._transport.set_write_buffer_limits(high=WAITING_BYTES)
         self._all.add(self)
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            # The parser keeps a line until its end, however long it is.
+            self._head_size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            _log.warning("cli_request_unreadable", reason=repr(error))
+            _log.debug("cli_request_unreadable", reason=repr(error))
+            self.break_off()
+        if self._in_head and self._head_size > MAX_HEAD_BYTES:
+            _log.debug("cli_head_too_large", limit_bytes=MAX_HEAD_BYTES)
             self.break_off()
 
     @override
@@ -126,6 +143,10 @@ class Doorway(asyncio.Protocol):
         """Forget the last request."""
         self._target, self._headers, self._body, self._size = b"", [], [], 0
 
+    def on_headers_complete(self) -> None:
+        """The body follows, if there is one."""
+        self._in_head = False
+
     def on_url(self, url: bytes) -> None:
         """It may come in pieces."""
         self._target += url
@@ -138,7 +159,7 @@ class Doorway(asyncio.Protocol):
         """Keep a piece of the body."""
         self._size += len(body)
         if self._size > MAX_REQUEST_BYTES:
-            _log.warning("cli_request_too_large", limit_bytes=MAX_REQUEST_BYTES)
+            _log.debug("cli_request_too_large", limit_bytes=MAX_REQUEST_BYTES)
             self._body = []
             self.break_off()
             return
@@ -146,6 +167,7 @@ class Doorway(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        self._in_head, self._head_size = True, 0
         if self._task is not None or self._size > MAX_REQUEST_BYTES:
             # It did not wait for its answer: that is no client that can be served one request at a time.
             self.break_off()

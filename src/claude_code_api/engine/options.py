@@ -60,6 +60,19 @@ class EngineOptions:
     process_age_s: Annotated[float, "A warm process is replaced after so many seconds."] = 21_600.0
     # Sixteen of them with room to grow. What they share, the program itself, is not counted.
     pool_mib: Annotated[int, "Memory of all warm processes that wait for a turn, in MiB, as measured."] = 4096
+    # It may do anything inside its jail, and to its project: nobody should get that by omission.
+    full_profile: Annotated[bool, "Let agents work with the profile `full`, where there is a jail for them."] = False
+    # The CLI has about 30 threads; a build on all cores fits in, a fork bomb ends before anybody notices it.
+    jail_processes: Annotated[int, "Processes and threads that one jail may have."] = 256
+    # The CLI takes up to 0.4 GiB of it; what is written to the jail's own /tmp and home counts, too.
+    jail_memory_mib: Annotated[int, "Memory of everything in one jail, in MiB."] = 2048
+    # Without a bound it could be half of the machine's memory.
+    jail_tmp_mib: Annotated[int, "Size of a jail's /tmp, and of its home, in MiB."] = 256
+    # Larger than what people keep in a repository.
+    jail_file_mib: Annotated[int, "Size of one file that is written in a jail, in MiB."] = 1024
+    jail_open_files: Annotated[int, "Files that one process in a jail may have open."] = 4096
+    # Half: where both want a core, whoever does not run a tool goes first.
+    jail_cpu_percent: Annotated[int, "A jail's share of a busy processor, in percent of what others have."] = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,16 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class JailSupport:
+    """Whether agents can be locked in on this machine: the program that does it, or the reason why not."""
+
+    program: Path | None = None
+    reason: str = "nobody has looked whether this machine can make one."
+    # What of /proc is covered in a jail.
+    masks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """What the engine stands on, on this machine: a binary, credentials, and directories for its processes."""
 
@@ -92,3 +115,4 @@ class Site:
     run_directory: Path
     # For sockets, whose paths have to be short; None: beside the processes' homes.
     doors: Path | None = None
+    jail: JailSupport = JailSupport()

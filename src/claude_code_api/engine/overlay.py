@@ -1,14 +1,17 @@
 """A request → the fields that are laid over the CLI's own request to the model. Pure.
 
-The CLI takes them as one JSON text (`CLAUDE_CODE_EXTRA_BODY`) and puts them in the place of what it would have sent. So
-the parameters, the client's functions and, in the clean lane, the whole conversation reach the model as they are, from
-a process that knows nothing: see docs/decisions/0006.
+They are put in the place of what the CLI would have sent: at the door, on the request's way out (`lay_over`), or, with
+a login, which has no door, by the CLI itself (`CLAUDE_CODE_EXTRA_BODY`). So the parameters, the client's functions and,
+in the clean lane, the whole conversation reach the model as they are, from a process that knows nothing: see
+docs/decisions/0006 and 0014.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
+
+import orjson
 
 from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.request import (
@@ -49,6 +52,8 @@ _CACHE_MARK: Final = "cache_control"
 _COUNTED: Final = frozenset(
     {"cache_control", "messages", "output_config", "system", "thinking", "tool_choice", "tools"}
 )
+# What the CLI is told in place of a conversation that is laid over it. It reaches nobody.
+PLACEHOLDER: Final = "."
 # What a bare CLI says before the system prompt. Where the system blocks are laid over, it has to be said for it.
 IDENTITY: Final[JsonObject] = {
     "type": "text",
@@ -74,16 +79,16 @@ def parameter_fields(request: TurnRequest, effort_levels: Sequence[str]) -> dict
 
 
 def system_fields(request: TurnRequest) -> dict[str, Json]:
-    """Write the system prompt, where it has to be laid over to arrive as it is. Only a bare CLI leaves room for that.
+    """Write the system prompt block by block. Only a bare CLI, whose own is one line, leaves room for that.
 
-    One block without a cache mark can be set on the process (`system_prompt`). Several would become one there; and the
-    CLI marks its own for the cache, while marks are few and counted by the model's API: a client that sets its own
-    gets none of others.
+    Set on a process it would become one block; and the CLI marks its own for the cache, while marks are few and counted
+    by the model's API: a client that sets its own gets none of others.
     """
     own_marks = _sets_marks(request)
-    if len(request.system) <= 1 and not own_marks:
-        return {}
-    blocks = blocks_json(request.system)
+    blocks = blocks_json([block for block in request.system if block.text])
+    if not blocks:
+        # The CLI's own line, without the CLI's mark.
+        return {"system": [IDENTITY]} if own_marks else {}
     if not own_marks:
         blocks[-1] = {**blocks[-1], _CACHE_MARK: _CACHED}
     return {"system": [IDENTITY, *blocks]}
@@ -94,19 +99,45 @@ def system_prompt(request: TurnRequest) -> str:
     return "\n\n".join(block.text for block in request.system)
 
 
-def whole_request(request: TurnRequest, effort_levels: Sequence[str]) -> tuple[dict[str, Json], str]:
-    """Write everything, for a bare process that knows nothing: fields, and the prompt that is not among them."""
-    system = system_fields(request)
+def whole_request(request: TurnRequest, effort_levels: Sequence[str]) -> dict[str, Json]:
+    """Write everything, for a bare process that knows nothing."""
     conversation = conversation_fields(request.messages, mark_end=not _sets_marks(request))
-    fields = {**parameter_fields(request, effort_levels), **system, **conversation}
-    return fields, "" if system else system_prompt(request)
+    return {**parameter_fields(request, effort_levels), **system_fields(request), **conversation}
+
+
+class NothingToLayOverError(Exception):
+    """The CLI asks for something else than what it was given."""
+
+
+def lay_over(body: bytes, fields: Mapping[str, Json]) -> bytes:
+    """Put fields in the place of those of the CLI's own request.
+
+    A conversation takes the place of the placeholder alone: a request of another kind, which some other version of the
+    CLI may make by itself, is not the turn's.
+    """
+    try:
+        own = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise NothingToLayOverError("a body that is not JSON") from error
+    if not isinstance(own, dict) or ("messages" in fields and not _is_placeholder(own.get("messages"))):
+        raise NothingToLayOverError("a request that is not the turn's")
+    return orjson.dumps({**own, **fields})
+
+
+def _is_placeholder(messages: object) -> bool:
+    match messages:
+        case [{"role": "user", "content": str(text)}]:
+            return text == PLACEHOLDER
+        case [{"role": "user", "content": [{"type": "text", "text": str(text)}]}]:
+            return text == PLACEHOLDER
+        case _:
+            return False
 
 
 def counted_fields(request: TurnRequest) -> dict[str, Json]:
     """Write what the model would read, for the model's API to count: the CLI's own line included."""
-    fields, _ = whole_request(request, ())
-    blocks: list[Json] = [IDENTITY, *blocks_json(request.system)]
-    return {"system": blocks, **{name: value for name, value in fields.items() if name in _COUNTED}}
+    fields = whole_request(request, ())
+    return {"system": [IDENTITY], **{name: value for name, value in fields.items() if name in _COUNTED}}
 
 
 def _sets_marks(request: TurnRequest) -> bool:

@@ -3,9 +3,8 @@
 Their number is limited, and so is the memory that those that wait take together, as it is measured. The one that was
 used last stays longest. One that has grown old, big or busy is replaced, behind the request that it has served.
 
-What is fixed when a process starts decides who may have it again: its model, and whether it has been given a system
-prompt (one can be replaced, but not taken away). A process that has served somebody is theirs for good: it is never
-handed to another principal.
+What is fixed when a process starts decides who may have it again: its model. A process that has served somebody is
+theirs for good: it is never handed to another principal.
 """
 
 from __future__ import annotations
@@ -50,7 +49,6 @@ class Claim:
 
     principal: str
     model: str
-    prompted: bool
 
 
 @dataclass(slots=True)
@@ -64,16 +62,12 @@ class _Idle:
 
     def fits(self, claim: Claim) -> bool:
         resident = self.resident
-        return (
-            resident.alive
-            and self.principal in (None, claim.principal)
-            and resident.model == claim.model
-            and (claim.prompted or not resident.prompted)
-        )
+        return resident.alive and self.principal in (None, claim.principal) and resident.model == claim.model
 
-    def rank(self, claim: Claim) -> tuple[bool, bool, float]:
-        """The best one is the principal's own, used as it will be, and used last: it is the warmest."""
-        return self.principal is not None, self.resident.prompted is claim.prompted, self.since_s
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The best one is the principal's own, and used last: it is the warmest."""
+        return self.principal is not None, self.since_s
 
 
 @dataclass(slots=True, eq=False)
@@ -105,14 +99,23 @@ class Pool:
 
     async def claim(self, claim: Claim) -> Resident:
         """Return a process that fits: one of the principal's own, an untouched one, or the first that comes free."""
-        fitting = [entry for entry in self._idle if entry.fits(claim)]
-        if not fitting:
+        best = self._best(claim)
+        if best is None:
             return await self._wait_for_one(claim)
-        best = max(fitting, key=lambda entry: entry.rank(claim))
-        self._idle.remove(best)
         if best.principal is None:
             asyncio.get_running_loop().call_later(REFILL_S, self.prepare, claim.model)
         return best.resident
+
+    def _best(self, claim: Claim) -> _Idle | None:
+        """Take the best one that fits out of those that wait."""
+        fitting = sorted((entry for entry in self._idle if entry.fits(claim)), key=lambda entry: entry.rank)
+        while fitting:
+            best = fitting.pop()
+            if not best.resident.ended:
+                self._idle.remove(best)
+                return best
+            self._evict(best)
+        return None
 
     async def _wait_for_one(self, claim: Claim) -> Resident:
         waiting = _Waiting(claim, asyncio.get_running_loop().create_future())
@@ -151,6 +154,7 @@ class Pool:
     async def _start_one(self, model: str, *, wanted: bool) -> None:
         try:
             resident = await self._start(model)
+            ready = wanted or await self._rehearsed(resident)
         except Exception as problem:
             self._starting[model] -= 1
             if not (wanted and self._refuse_first(model, problem)):
@@ -163,8 +167,20 @@ class Pool:
             raise
         else:
             self._starting[model] -= 1
-            self._take_in(resident, None)
+            if ready:
+                self._take_in(resident, None)
         self._start_for_waiting()
+
+    async def _rehearsed(self, resident: Resident) -> bool:
+        """Have a spare's slow first turns before anybody wants it; one that fails in them is let go."""
+        try:
+            ready = await resident.rehearse(lambda: any(one.claim.model == resident.model for one in self._queue))
+        except BaseException:
+            self.let_go(resident)
+            raise
+        if not ready:
+            self.let_go(resident)
+        return ready
 
     def _refuse_first(self, model: str, problem: Exception) -> bool:
         for waiting in self._queue:

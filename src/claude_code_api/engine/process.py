@@ -21,11 +21,12 @@ from typing import Any, Final
 import structlog
 
 from claude_code_api.engine import protocol
-from claude_code_api.engine.asks import AskAnswerer, refuse_every_ask
+from claude_code_api.engine.asks import Asks, EveryAskRefused, pass_on
 from claude_code_api.engine.child import Child
 from claude_code_api.engine.failures import engine_died, upstream_silent
 from claude_code_api.engine.mailbox import Mailbox
 from claude_code_api.engine.translate import Translator
+from claude_code_api.engine.watchdog import Watchdog
 from claude_code_api.turn.events import Failed, TurnEvent
 from claude_code_api.turn.request import JsonObject
 
@@ -95,7 +96,7 @@ class _Question:
 class CliProcess:
     """Owns one CLI. Not made by hand: see `start`."""
 
-    def __init__(self, child: Child, *, silence_s: float, answer_ask: AskAnswerer = refuse_every_ask) -> None:
+    def __init__(self, child: Child, *, silence_s: float) -> None:
         """Take over a child that was just spawned."""
         self.state = ProcessState.SPAWNING
         self.turns = 0
@@ -105,13 +106,13 @@ class CliProcess:
         self._asked_to_end = False
         self._child = child
         self._silence_s = silence_s
-        self._answer_ask = answer_ask
+        # Who answers what it asks of the gateway.
+        self.asks: Asks = EveryAskRefused()
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[protocol.ControlAnswer]] = {}
         self._turn: RunningTurn | None = None
-        self._last_frame_s = 0.0
         self._quick_reads = 0
-        self._watchdog: asyncio.TimerHandle | None = None
+        self._watchdog = Watchdog(silence_s, excused=self._may_be_silent, bark=self._too_silent)
         self._splitter = protocol.LineSplitter()
         self._ending: asyncio.Task[None] | None = None
         child.tell(self._take_output, self._output_ended)
@@ -121,18 +122,25 @@ class CliProcess:
         """The warden's process id."""
         return self._child.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether the system has seen its end, of which nothing need have been heard here yet."""
+        return self._child.ended
+
     # Talking to it
 
-    async def initialize(self, system_prompt: str | None, *, within_s: float, append: bool = False) -> dict[str, Any]:
+    async def initialize(
+        self, system_prompt: str | None, *, within_s: float, append: bool = False, hooks: JsonObject | None = None
+    ) -> dict[str, Any]:
         """Shake hands; the answer says what this CLI offers. An empty prompt is not the same as none given.
 
-        `append`: the CLI's own prompt stays, and this one comes after it.
+        `append`: the prompt comes after the CLI's own, which stays. `hooks`: what it is to tell of beforehand.
         """
         parts = [system_prompt] if system_prompt else []
         prompt: JsonObject = {"systemPrompt": parts}
         if append:
             prompt = {"appendSystemPrompt": system_prompt} if system_prompt else {}
-        body: JsonObject = {"subtype": "initialize", "hooks": None, **prompt}
+        body: JsonObject = {"subtype": "initialize", "hooks": hooks, **prompt}
         answer = await self.control(body, within_s=within_s)
         self.state = ProcessState.READY
         return answer
@@ -185,7 +193,7 @@ class CliProcess:
         turn = RunningTurn(uuid, translator, Mailbox(self._child.resume), asyncio.Event())
         self._turn, self.state = turn, ProcessState.RUNNING
         self.turns += 1
-        self._watch_silence()
+        self._watchdog.watch()
         asked = [self._ask(body) for body in controls]
         self._child.write(b"".join([*(question.line for question in asked), line]))
         await self._child.drain()
@@ -226,23 +234,15 @@ class CliProcess:
 
     # Silence
 
-    def _watch_silence(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._last_frame_s = loop.time()
-        self._watchdog = loop.call_later(self._silence_s, self._check_silence)
+    def _may_be_silent(self) -> bool:
+        # A reader that does not keep up, or a person who has not decided yet, is not the model's silence.
+        return self.asks.waiting or (self._turn is not None and self._turn.mailbox.full)
 
-    def _check_silence(self) -> None:
+    def _too_silent(self) -> None:
         turn = self._turn
-        if turn is None or turn.finished.is_set():
-            return
-        loop = asyncio.get_running_loop()
-        due_s = self._last_frame_s + self._silence_s
-        if loop.time() < due_s or turn.mailbox.full:
-            # A reader that does not keep up is not the model's silence.
-            self._watchdog = loop.call_at(max(due_s, loop.time() + 1), self._check_silence)
-            return
-        turn.fail(upstream_silent(self._silence_s))
-        self._interrupt(turn)
+        if turn is not None and not turn.finished.is_set():
+            turn.fail(upstream_silent(self._silence_s))
+            self._interrupt(turn)
 
     # Its output
 
@@ -268,8 +268,8 @@ class CliProcess:
     def _follow_pace(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        self._quick_reads = self._quick_reads + 1 if now_s - self._last_frame_s <= BATCH_S else 0
-        self._last_frame_s = now_s
+        self._quick_reads = self._quick_reads + 1 if now_s - self._watchdog.last_s <= BATCH_S else 0
+        self._watchdog.last_s = now_s
         if self._quick_reads >= BURST_READS:
             self._child.pause()
             loop.call_later(BATCH_S, self._read_on)
@@ -314,16 +314,17 @@ class CliProcess:
                 self._turn.translator.synthetic(frame)
             case protocol.ToolResultFrame():
                 self._take_tool_results(frame)
+            case protocol.BoundaryFrame() | protocol.SummaryFrame() if self._turn is not None:
+                self._take_compaction(self._turn, frame)
             case protocol.ControlAnswer():
                 self._take_answer(frame)
-            case protocol.ControlAsk():
-                self._child.write(self._answer_ask(frame))
-            case (
-                protocol.SyntheticFrame() | protocol.LifecycleFrame() | protocol.RetryFrame() | protocol.ControlCancel()
-            ):
-                pass
+            case protocol.ControlAsk() | protocol.ControlCancel():
+                pass_on(frame, self.asks, self._child.write)
             case protocol.OtherFrame():
                 self._count(f"{frame.type}/{frame.subtype}")
+            case _:
+                # Of a turn that is over, or of interest to nobody.
+                pass
 
     def _take_answer(self, answer: protocol.ControlAnswer) -> None:
         future = self._waiting.get(answer.request_id)
@@ -351,6 +352,10 @@ class CliProcess:
         for event in turn.translator.tool_results(frame):
             turn.push(event)
 
+    def _take_compaction(self, turn: RunningTurn, frame: protocol.BoundaryFrame | protocol.SummaryFrame) -> None:
+        for event in turn.translator.compaction(frame):
+            turn.push(event)
+
     def _is_of(self, turn: RunningTurn, frame: protocol.StreamFrame) -> bool:
         # The start of a message says whose it is; what follows carries only the upstream's id of that message.
         if frame.parent_tool_id is not None:
@@ -373,8 +378,7 @@ class CliProcess:
 
     def _finish(self, turn: RunningTurn) -> None:
         self._turn = None
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        self._watchdog.stop()
         if self.state is not ProcessState.DEAD:
             self.state = ProcessState.READY
         turn.mailbox.close()

@@ -18,9 +18,6 @@ from claude_code_api.turn.request import Json, JsonObject
 # The longest line seen from the CLI is 3 MB (an echoed image); more than this is a broken process, not a long answer.
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 
-# What the CLI is told in place of a conversation that is laid over it. It reaches nobody.
-PLACEHOLDER: Final[JsonObject] = {"type": "text", "text": "."}
-
 
 class BrokenLineError(Exception):
     """The CLI wrote something that cannot be a frame: the stream cannot be trusted any more."""
@@ -58,6 +55,20 @@ class ToolResultFrame:
     results: tuple[Mapping[str, Any], ...]
     account: Json
     parent_tool_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryFrame:
+    """The conversation outgrew the model and was compacted: these of its entries are kept word for word, in order."""
+
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryFrame:
+    """What the model is told, after a boundary, in place of the entries before it."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,8 @@ Frame: TypeAlias = (
     | ResultFrame
     | SyntheticFrame
     | ToolResultFrame
+    | BoundaryFrame
+    | SummaryFrame
     | LifecycleFrame
     | RetryFrame
     | ControlAnswer
@@ -209,8 +222,17 @@ def _user(value: dict[str, Any]) -> Frame:
     blocks = content if isinstance(content, list) else []
     results = tuple(block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_result")
     if not results:
+        if value.get("isSynthetic") and (text := _text_of(content)).strip():
+            return SummaryFrame(text)
         return OtherFrame("user", "")
     return ToolResultFrame(results, value.get("tool_use_result"), value.get("parent_tool_use_id"))
+
+
+def _text_of(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list) else []
+    return "".join(str(block.get("text") or "") for block in blocks if isinstance(block, dict))
 
 
 def _lifecycle(value: dict[str, Any]) -> Frame:
@@ -219,6 +241,8 @@ def _lifecycle(value: dict[str, Any]) -> Frame:
 
 def _system(value: dict[str, Any]) -> Frame:
     subtype = str(value.get("subtype", ""))
+    if subtype == "compact_boundary":
+        return BoundaryFrame(_kept_in(value.get("compact_metadata")))
     if subtype != "api_retry":
         return OtherFrame("system", subtype)
     status = value.get("error_status")
@@ -227,6 +251,12 @@ def _system(value: dict[str, Any]) -> Frame:
         status=status if isinstance(status, int) else None,
         delay_ms=float(value.get("retry_delay_ms") or 0),
     )
+
+
+def _kept_in(compaction: object) -> tuple[str, ...]:
+    kept = compaction.get("preserved_messages") if isinstance(compaction, dict) else None
+    uuids = kept.get("uuids") if isinstance(kept, dict) else None
+    return tuple(map(str, uuids)) if isinstance(uuids, list) else ()
 
 
 def _control_answer(value: dict[str, Any]) -> Frame:
@@ -272,6 +302,12 @@ def write_line(value: Json) -> bytes:
 def control_line(request_id: str, body: JsonObject) -> bytes:
     """Ask the CLI for something."""
     return write_line({"type": "control_request", "request_id": request_id, "request": body})
+
+
+def control_answer_line(request_id: str, body: JsonObject) -> bytes:
+    """Answer a control request of the CLI's."""
+    answer: JsonObject = {"subtype": "success", "request_id": request_id, "response": body}
+    return write_line({"type": "control_response", "response": answer})
 
 
 def control_refusal_line(request_id: str, reason: str) -> bytes:

@@ -18,9 +18,8 @@ import orjson
 
 from claude_code_api import __version__
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
-from claude_code_api.engine.overlay import whole_request
+from claude_code_api.engine.overlay import PLACEHOLDER, whole_request
 from claude_code_api.engine.process import ControlRefusedError, ProcessDeadError
-from claude_code_api.engine.protocol import PLACEHOLDER
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.starter import Starter
 from claude_code_api.engine.translate import Translator
@@ -148,8 +147,7 @@ class _Trial:
             self._ground.will_call("Read")
         else:
             self._ground.will_say("word", stop)
-        fields, prompt = whole_request(request, ())
-        given = Handover(str(uuid.uuid4()), [PLACEHOLDER], fields, prompt)
+        given = Handover(str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], whole_request(request, ()))
         turn = await self._resident.begin(Translator(given.uuid, 0), given)
         events: list[TurnEvent] = [event async for batch in turn.mailbox.batches() for event in batch]
         self._clean = await self._resident.clean(turn) and self._clean

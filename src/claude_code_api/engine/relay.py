@@ -4,14 +4,16 @@ The key is added here and is in no process but the gateway's. One turn is one re
 itself (after a cut answer, after an empty one, after an error) finds the door closed. What the upstream says beside the
 answer, such as when to come back, is kept for the turn; the CLI would not pass it on.
 
-Bytes go through unread, both ways.
+What a turn asks of the model is laid over the CLI's own request here, on its way out (docs/decisions/0014); answers go
+through unread.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +23,10 @@ import structlog
 
 from claude_code_api.engine.doorway import Asked, Doorway, Fields
 from claude_code_api.engine.options import Credentials, EngineOptions
+from claude_code_api.engine.overlay import NothingToLayOverError, lay_over
+from claude_code_api.engine.rehearsal import REHEARSED
 from claude_code_api.engine.upstream import Answer, BrokenOffError, UnreachedError, Upstream
+from claude_code_api.turn.request import Json
 
 _log = structlog.get_logger("claude_code_api.engine")
 
@@ -29,7 +34,8 @@ API: Final = "https://api.anthropic.com"
 # What the CLI believes it speaks to, and with: both mean nothing.
 PLACEHOLDER_URL: Final = "http://model.invalid"
 PLACEHOLDER_KEY: Final = "sk-ant-relay"
-_PATHS: Final = frozenset({b"/v1/messages", b"/v1/messages/count_tokens"})
+_MESSAGES: Final = b"/v1/messages"
+_PATHS: Final = frozenset({_MESSAGES, b"/v1/messages/count_tokens"})
 # These belong to one connection, or are ours to set.
 _NOT_PASSED_ON: Final = frozenset(
     {
@@ -41,6 +47,18 @@ _NOT_PASSED_ON: Final = frozenset(
         b"authorization",
         b"date",
         b"server",
+        # What one hop says to the next, or would have it do.
+        b"expect",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        # Credentials of a kind that nobody here has.
+        b"cookie",
+        b"set-cookie",
     }
 )
 
@@ -76,9 +94,13 @@ def _refusal(status: int, kind: str, message: str) -> _Refusal:
 
 
 _ONE_REQUEST: Final = _refusal(400, "invalid_request_error", "one turn is one request")
+_NOT_THE_TURNS: Final = _refusal(400, "invalid_request_error", "this is not what the turn asks")
 _NOT_SERVED: Final = _refusal(404, "not_found_error", "not served here")
+_NOT_THIS_MODEL: Final = _refusal(403, "permission_error", "this model is not allowed here")
 _UNREACHABLE: Final = _refusal(502, "api_error", "the model's API cannot be reached")
 _FIRST_ERROR: Final = 400
+# The model's API says with them, among other things, that a conversation is too long.
+_MAY_BE_TOO_LONG: Final = frozenset({400, 413})
 # The upstream's own trouble, or ours with its limits: these pass by themselves.
 _WORTH_ASKING_AGAIN: Final = frozenset({429, 500, 502, 503, 504, 529})
 # The pause before the second request; it doubles from one to the next.
@@ -153,6 +175,13 @@ class Door:
         self._relay = relay
         # Requests that may still pass.
         self._left = 0
+        # Whether the process may ask again after an answer that its conversation is too long.
+        self._compacts = False
+        # The models that may be asked; None: any.
+        self._models: frozenset[str] | None = None
+        # What is laid over the requests.
+        self._fields: Mapping[str, Json] = {}
+        self._rehearses = False
         self._server: asyncio.AbstractServer | None = None
         self._path: Path | None = None
         self._doorways: set[Doorway] = set()
@@ -170,9 +199,27 @@ class Door:
         )
         await self._server.start_serving()
 
-    def admit(self, requests: int = 1) -> None:
-        """Let the next request through, or the next few, and none after them."""
-        self._left, self.told, self._closed = requests, None, _ONE_REQUEST
+    def admit(
+        self,
+        requests: int = 1,
+        *,
+        fields: Mapping[str, Json] | None = None,
+        compacts: bool = False,
+        models: frozenset[str] | None = None,
+    ) -> None:
+        """Let the next request through, or the next few, and none after them; none after an error, either.
+
+        `fields` are laid over what the CLI asks. `compacts`: a process whose conversation is too long may have it
+        summed up, and ask again. `models`: the only ones that may be asked; what runs beside an agent can use its door
+        as well as the agent.
+        """
+        self._left, self._compacts, self.told, self._closed = requests, compacts, None, _ONE_REQUEST
+        self._models, self._fields, self._rehearses = models, fields or {}, False
+
+    def rehearse(self) -> None:
+        """Answer the next request here: nobody is asked, whatever it is."""
+        self.admit()
+        self._rehearses = True
 
     async def close(self) -> None:
         """Stop listening; the process is gone."""
@@ -192,9 +239,24 @@ class Door:
             self.refused += 1
             self._closed.give(doorway)
             return
+        if self._models is not None and _model_of(asked.body) not in self._models:
+            self.refused += 1
+            _NOT_THIS_MODEL.give(doorway)
+            return
         self._left -= 1
+        if self._rehearses:
+            doorway.begin(HTTPStatus.OK, [(b"content-type", b"text/event-stream")])
+            for piece in REHEARSED:
+                doorway.piece(piece)
+            doorway.end()
+            return
         try:
-            answer = await self._relay.ask(asked)
+            answer = await self._relay.ask(self._laid_over(asked))
+        except NothingToLayOverError as problem:
+            _log.error("cli_request_unknown", reason=str(problem))
+            self._left, self._closed = 0, _NOT_THE_TURNS
+            _NOT_THE_TURNS.give(doorway)
+            return
         except (UnreachedError, BrokenOffError) as error:
             _log.warning("upstream_unreachable", reason=str(error))
             self._left, self.told, self._closed = 0, Told(None), _UNREACHABLE
@@ -209,20 +271,36 @@ class Door:
         finally:
             answer.leave()
 
+    def _laid_over(self, asked: Asked) -> Asked:
+        if not self._fields or asked.target.partition(b"?")[0] != _MESSAGES:
+            return asked
+        return replace(asked, body=lay_over(asked.body, self._fields))
+
     async def _pass_on(self, answer: Answer, doorway: Doorway) -> None:
         self.told = _told(answer)
         kept = _passed_on(answer.headers)
         if answer.status >= _FIRST_ERROR:
             # Asked again, the CLI gets the same answer again, without anybody being asked.
             raw = await answer.whole()
-            self._left, self._closed = 0, _Refusal(answer.status, kept, raw)
+            refusal = _Refusal(answer.status, kept, raw)
+            if not (self._compacts and answer.status in _MAY_BE_TOO_LONG):
+                self._left, self._closed = 0, refusal
             self.told = replace(self.told, refusal=_words(answer, raw))
-            self._closed.give(doorway)
+            refusal.give(doorway)
             return
         doorway.pause, doorway.resume = answer.pause, answer.resume
         doorway.begin(answer.status, kept)
         await answer.pour(doorway.piece)
         doorway.end()
+
+
+def _model_of(body: bytes) -> str | None:
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    model = asked.get("model") if isinstance(asked, dict) else None
+    return model if isinstance(model, str) else None
 
 
 def _told(answer: Answer) -> Told:

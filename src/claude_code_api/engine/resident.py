@@ -12,15 +12,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
 import structlog
 
 from claude_code_api.engine.launch import Home
+from claude_code_api.engine.overlay import PLACEHOLDER
 from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, ProcessState, RunningTurn
 from claude_code_api.engine.protocol import user_line
+from claude_code_api.engine.rehearsal import REHEARSALS
 from claude_code_api.engine.relay import Door
 from claude_code_api.engine.translate import Translator
+from claude_code_api.turn.events import Ended
 from claude_code_api.turn.request import Json, JsonObject
 
 _log = structlog.get_logger("claude_code_api.engine")
@@ -30,14 +34,17 @@ _PAGE_MIB: Final = 4096 / 1024 / 1024
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What a resident is given for a turn: the message, what is laid over the request, and a system prompt."""
+    """What a resident is given for a turn: the message, and what is laid over the request."""
 
     uuid: str
     blocks: Json
     fields: Mapping[str, Json]
-    prompt: str = ""
     # How often the model may be asked: once, where the client runs the tools.
     requests: int = 1
+    # Whether the process may sum up a conversation that has become too long, and ask again.
+    compacts: bool = False
+    # The only models that may be asked; None: any.
+    models: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +63,17 @@ class Resident:
     ) -> None:
         """Take over a process that was started for `model`, with its door to the model if it has one."""
         self.process, self.home, self.model, self.door = process, home, model, door
-        self.prompted = False
         self.born_s = asyncio.get_running_loop().time()
         # Told of each turn after which the process is clean again.
         self.on_clean: Callable[[], None] | None = None
         self._on_end = on_end
+        self._rehearsals = 0
         self._cli_pid: object = None
         self._end: asyncio.Task[None] | None = None
 
-    def settle_in(self, answer: Mapping[str, Any], *, prompted: bool) -> None:
+    def settle_in(self, answer: Mapping[str, Any]) -> None:
         """Note what the process said of itself when it started."""
         self._cli_pid = answer.get("pid")
-        self.prompted = prompted
 
     @property
     def alive(self) -> bool:
@@ -75,9 +81,14 @@ class Resident:
         return self.process.state is ProcessState.READY
 
     @property
+    def ended(self) -> bool:
+        """Whether it is gone, of which nothing need have been heard yet: asked just before it is used."""
+        return self.process.ended
+
+    @property
     def turns(self) -> int:
-        """How many it has had."""
-        return self.process.turns
+        """How many it has had; rehearsals are none."""
+        return self.process.turns - self._rehearsals
 
     @property
     def crashed(self) -> bool:
@@ -95,18 +106,39 @@ class Resident:
 
     async def begin(self, translator: Translator, given: Handover) -> RunningTurn:
         """Start a turn. Everything goes out in one write, and is carried out in order."""
-        if self.door is not None:
-            self.door.admit(given.requests)
         controls: list[JsonObject] = []
-        if given.prompt:
-            self.prompted = True
-            controls.append(_set_prompt(self.model, given.prompt))
-        if given.fields:
+        if self.door is not None:
+            self.door.admit(given.requests, fields=given.fields, compacts=given.compacts, models=given.models)
+        elif given.fields:
             controls.append(set_extra_body(orjson.dumps(given.fields).decode()))
         return await self.process.begin(translator, given.uuid, user_line(given.uuid, given.blocks), controls)
 
+    async def rehearse(self, wanted: Callable[[], bool]) -> bool:
+        """Have its slow first turns now, answered by its own door, until it is `wanted`. False: it cannot be."""
+        if self.door is None:
+            return True
+        for _ in range(REHEARSALS):
+            if wanted():
+                break
+            uuid = str(uuid4())
+            self.door.rehearse()
+            self._rehearsals += 1
+            line = user_line(uuid, [{"type": "text", "text": PLACEHOLDER}])
+            try:
+                turn = await self.process.begin(Translator(uuid, 0), uuid, line, [])
+            except (ProcessDeadError, ControlRefusedError) as error:
+                _log.warning("cli_not_rehearsed", pid=self.process.pid, reason=str(error))
+                return False
+            events = [event async for batch in turn.mailbox.batches() for event in batch]
+            if not isinstance(events[-1], Ended) or not await self.clean(turn):
+                _log.warning("cli_not_rehearsed", pid=self.process.pid, reason=repr(events[-1]))
+                return False
+        return True
+
     async def clean(self, turn: RunningTurn) -> bool:
-        """Undo what a turn left behind. False: it cannot be used again."""
+        """Undo what a turn left behind. False: it cannot be used again, as without a door, where more is left."""
+        if self.door is None:
+            return False
         if not await self.process.end(turn):
             return False
         rewind: JsonObject = {
@@ -115,7 +147,7 @@ class Resident:
             "last_seen_user_message_uuid": turn.uuid,
         }
         try:
-            rewound, _ = await self.process.controls([rewind, set_extra_body("")])
+            (rewound,) = await self.process.controls([rewind])
         except (ProcessDeadError, ControlRefusedError) as error:
             _log.warning("cli_not_cleaned", pid=self.process.pid, reason=str(error))
             return False
@@ -140,10 +172,6 @@ class Resident:
             self._on_end(self)
         if self.process.unread:
             _log.debug("cli_unread_frames", pid=self.process.pid, counts=self.process.unread)
-
-
-def _set_prompt(model: str, prompt: str) -> JsonObject:
-    return {"subtype": "set_model", "model": model, "system_prompt": prompt, "only_if_model_is_current": True}
 
 
 def set_extra_body(text: str) -> JsonObject:

@@ -7,16 +7,18 @@ suite as the real one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from claude_code_api.engine.mailbox import Mailbox
+from claude_code_api.flow.audit_records import Witness
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
-from claude_code_api.flow.records import Profile
+from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
-from claude_code_api.turn.events import Ended, Failed, TurnEvent
+from claude_code_api.turn.events import ApprovalSettled, ApprovalWanted, Ended, Failed, Phase, ToolActivity, TurnEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,16 @@ class WaitFor:
     gate: asyncio.Event
 
 
-Step: TypeAlias = TurnEvent | WaitFor
+@dataclass(frozen=True, slots=True)
+class AskFor:
+    """A question to a person in a script, and how it goes on after each of the answers."""
+
+    wanted: ApprovalWanted
+    allowed: Sequence[TurnEvent] = ()
+    denied: Sequence[TurnEvent] = ()
+
+
+Step: TypeAlias = TurnEvent | WaitFor | AskFor
 Script: TypeAlias = Callable[[Plan], Sequence[Step]]
 
 _INTERRUPTED = Failed(TurnError(ErrorKind.INTERRUPTED, "The turn was interrupted.", source="engine"))
@@ -46,11 +57,14 @@ class ScriptedEngine:
     count: Callable[[Plan], int] = lambda _: 0
     counted: list[Plan] = field(default_factory=list)
     running: int = 0
+    reasons: Mapping[Profile, str] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    modes: list[Mode] = field(default_factory=list)
 
     @property
-    def profiles(self) -> frozenset[Profile]:
-        """A script does nothing but talk, so it may be anything."""
-        return frozenset(Profile)
+    def unworkable(self) -> Mapping[Profile, str]:
+        """A script does nothing but talk, so it may be anything, unless its owner says otherwise."""
+        return self.reasons
 
     @property
     def live(self) -> int:
@@ -77,7 +91,7 @@ class ScriptedEngine:
             raise TurnRefusedError(self.refusal)
         self.plans.append(plan)
         self.running += 1
-        lease = _ScriptedLease(self.script(plan))
+        lease = _ScriptedLease(self.script(plan), self, plan.witness)
         player = asyncio.create_task(lease.play(), name=f"script of {plan.turn_id}")
         try:
             yield lease
@@ -90,8 +104,10 @@ class ScriptedEngine:
 
 
 class _ScriptedLease:
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
+    def __init__(self, steps: Sequence[Step], engine: ScriptedEngine, witness: Witness | None) -> None:
+        self._steps, self._engine, self._witness = steps, engine, witness
+        self._question: ApprovalWanted | None = None
+        self._decided = asyncio.Event()
         self._mailbox = Mailbox()
         self._interrupted = asyncio.Event()
         self.over = False
@@ -108,13 +124,50 @@ class _ScriptedLease:
                 break
             if isinstance(step, WaitFor):
                 await self._unless_interrupted(step.gate.wait())
-                continue
-            self._say(step)
-            if self._mailbox.full:
-                await self._unless_interrupted(self._mailbox.wait_for_room())
+            elif isinstance(step, AskFor):
+                await self._ask(step)
+            else:
+                await self._hear(step)
+                await self._tell(step)
         if not self.over:
             self._say(_INTERRUPTED)
         self._mailbox.close()
+
+    async def _hear(self, event: TurnEvent) -> None:
+        """Let the turn's witness hear of a call before it is made."""
+        if self._witness is not None and isinstance(event, ToolActivity) and event.phase is Phase.STARTED:
+            await self._witness.called(event.tool_id, event.tool_name, event.body)
+
+    async def _tell(self, event: TurnEvent) -> None:
+        self._say(event)
+        if self._mailbox.full:
+            await self._unless_interrupted(self._mailbox.wait_for_room())
+
+    async def _ask(self, step: AskFor) -> None:
+        self._question = step.wanted
+        self._decided.clear()
+        self._say(step.wanted)
+        await self._unless_interrupted(self._decided.wait())
+        if self._question is not None:
+            # Interrupted before anybody decided.
+            self._question = None
+            return
+        for event in step.denied if self._engine.verdicts[-1].decision is Decision.DENY else step.allowed:
+            await self._tell(event)
+
+    def answer(self, approval_id: str, verdict: Verdict) -> bool:
+        asked = self._question
+        if asked is None or asked.approval_id != approval_id:
+            return False
+        self._question = None
+        self._engine.verdicts.append(verdict)
+        edited = verdict.arguments is not None and verdict.decision is not Decision.DENY
+        self._say(ApprovalSettled(approval_id, asked.tool_id, verdict.decision, verdict.by, verdict.message, edited))
+        self._decided.set()
+        return True
+
+    async def set_mode(self, mode: Mode) -> None:
+        self._engine.modes.append(mode)
 
     def _say(self, event: TurnEvent) -> None:
         self.over = self.over or isinstance(event, (Ended, Failed))

@@ -7,7 +7,7 @@ message on its standard input. Cheaper ways lead to the same upstream request.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,13 @@ class Seating:
     history: tuple[Message, ...]
     last: tuple[Block, ...]
     entry_uuids: tuple[str, ...]
+    # Where in the conversation each entry begins, and the last message.
+    begins: tuple[int, ...] = ()
+
+    @property
+    def places(self) -> Mapping[str, int]:
+        """Which entry begins with which message; the last message has none, and stands under no name."""
+        return dict(zip((*self.entry_uuids, ""), self.begins, strict=True))
 
     @property
     def answers_tools(self) -> bool:
@@ -47,30 +54,34 @@ def arrange(messages: Sequence[Message]) -> Seating:
     if not messages or messages[-1].role != "user":
         msg = "The last message must be the user's: a begun answer cannot be continued."
         raise invalid(msg, param="messages")
-    spoken = _spoken(messages)
+    begins, spoken = _spoken(messages)
     if not spoken or spoken[-1].role != "user":
         msg = "The last message is blank: say something."
         raise invalid(msg, param="messages")
     *history, last = spoken
-    return Seating(tuple(map(_unmistakable, history)), last.blocks, tuple(str(uuid.uuid4()) for _ in history))
+    uuids = tuple(str(uuid.uuid4()) for _ in history)
+    return Seating(tuple(map(_unmistakable, history)), last.blocks, uuids, tuple(begins))
 
 
-def _spoken(messages: Sequence[Message]) -> list[Message]:
-    """What of a conversation can reach the model, in alternating turns.
+def _spoken(messages: Sequence[Message]) -> tuple[list[int], list[Message]]:
+    """What of a conversation can reach the model, in alternating turns; and with which message each of them begins.
 
     A blank text cannot: the model's API refuses it, and the CLI puts words of its own in its place ("(no content)", "No
     response requested."). So it is left out, and with it a message of nothing else but thoughts. Messages of one role
     that follow each other become one, as the model's API has it; the CLI would join them too, and add a line end.
     """
+    begins: list[int] = []
     spoken: list[Message] = []
-    for message in messages:
+    for number, message in enumerate(messages):
         blocks = tuple(b for b in message.blocks if not (isinstance(b, TextBlock) and is_blank(b.text)))
         if all(is_thought(b) for b in blocks):
             continue
         if spoken and spoken[-1].role == message.role:
             blocks = spoken.pop().blocks + blocks
+        else:
+            begins.append(number)
         spoken.append(Message(message.role, blocks))
-    return spoken
+    return begins, spoken
 
 
 def _unmistakable(message: Message) -> Message:

@@ -6,16 +6,20 @@ import asyncio
 import itertools
 import shutil
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from claude_code_api.engine.breaker import Breaker
 from claude_code_api.engine.child import Child
+from claude_code_api.engine.desk import BEFORE_CALLS
+from claude_code_api.engine.jailer import Jailer, Prepared
 from claude_code_api.engine.launch import Agent, Home, Lane, Launch, Resume, agent_launch, chat_launch, lane_for
 from claude_code_api.engine.options import EngineOptions, Site
 from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError
 from claude_code_api.engine.relay import Relay
 from claude_code_api.engine.resident import Resident
 from claude_code_api.engine.seat import Seating
+from claude_code_api.flow.records import Profile
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.request import JsonObject
 
@@ -33,6 +37,7 @@ class Starter:
         self._numbers = itertools.count(1)
         self._breaker = Breaker(time.monotonic)
         self._starts = asyncio.Semaphore(options.starts)
+        self._jailer = Jailer(options, site.jail)
         self.alive: set[Resident] = set()
 
     async def start(self, model: str) -> Resident:
@@ -54,12 +59,16 @@ class Starter:
         door = None
         try:
             resume = await _furnished(home, seating, model)
+            if agent is not None and agent.jailed:
+                home = replace(home, prepared=await self._prepared(home, agent))
             if self._relay is not None and home.door is not None:
                 door = await self._relay.open(home.door)
             process = await self._spawn(self._launch(home, model, resume, agent))
         except BaseException as error:
             if door is not None:
                 await door.close()
+            if home.prepared is not None:
+                self._jailer.clear(home.prepared)
             await asyncio.to_thread(shutil.rmtree, home.root, ignore_errors=True)
             if isinstance(error, OSError):
                 raise unavailable(f"cannot make {home.root}: {error}") from error
@@ -67,16 +76,30 @@ class Starter:
         resident = Resident(process, home, model, door, on_end=self._ended)
         self.alive.add(resident)
         try:
-            answer = await process.initialize(prompt, within_s=self._options.start_s, append=agent is not None)
+            within_s, hooks = self._options.start_s, BEFORE_CALLS if agent is not None else None
+            answer = await process.initialize(prompt, within_s=within_s, append=agent is not None, hooks=hooks)
             await process.controls([NO_THINKING])
         except BaseException as error:
             await asyncio.shield(resident.retire())
             if isinstance(error, (ProcessDeadError, ControlRefusedError)):
                 raise unavailable(str(error)) from error
             raise
-        resident.settle_in(answer, prompted=bool(prompt))
+        resident.settle_in(answer)
         resident.on_clean = self._breaker.worked
         return resident, answer
+
+    async def _prepared(self, home: Home, agent: Agent) -> Prepared:
+        """Prepare a jail in a thread. Cancelled, it still waits, and clears it away again."""
+        guarded = agent.profile is Profile.SHELL
+        work = asyncio.to_thread(self._jailer.prepare, home.jail, agent.workplace, guarded=guarded)
+        preparing = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            await asyncio.wait([preparing])
+            if preparing.exception() is None:
+                self._jailer.clear(preparing.result())
+            raise
 
     def _launch(self, home: Home, model: str, resume: Resume | None, agent: Agent | None) -> Launch:
         if agent is None:
@@ -85,6 +108,8 @@ class Starter:
 
     def _ended(self, resident: Resident) -> None:
         self.alive.discard(resident)
+        if resident.home.prepared is not None:
+            self._jailer.clear(resident.home.prepared)
         if resident.on_clean is None:
             # It never came to its first turn, and whoever started it was told so.
             return

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from claude_code_api.engine.failures import failure_of, upstream_broke
-from claude_code_api.engine.protocol import ResultFrame, StreamFrame, SyntheticFrame, ToolResultFrame
+from claude_code_api.engine.protocol import (
+    BoundaryFrame,
+    ResultFrame,
+    StreamFrame,
+    SummaryFrame,
+    SyntheticFrame,
+    ToolResultFrame,
+)
 from claude_code_api.engine.transcript import is_blank
 from claude_code_api.turn.events import (
     Ended,
@@ -203,6 +210,11 @@ class Translator:
         self.unread += len(frame.results)
         return iter(())
 
+    def compaction(self, frame: BoundaryFrame | SummaryFrame) -> Iterator[TurnEvent]:  # noqa: ARG002 - see AgentTranslator
+        """A chat process compacts nothing: the conversation is the client's."""
+        self.unread += 1
+        return iter(())
+
     def result(self, frame: ResultFrame) -> Iterator[TurnEvent]:
         """End the turn as the CLI says it ended."""
         if self.over:
@@ -251,9 +263,24 @@ def _count(tokens: Mapping[str, Any], key: str) -> int:
 
 def cost_usd(body: Mapping[str, Any]) -> float | None:
     """Return the price of this turn alone: `total_cost_usd` is the whole process's."""
-    by_model = body.get("model_usage_since_last_result")
-    if not isinstance(by_model, dict):
-        return None
-    costs = [entry.get("costUSD") for entry in by_model.values() if isinstance(entry, dict)]
+    costs = [entry.get("costUSD") for entry in _by_model(body)]
     known = [float(cost) for cost in costs if isinstance(cost, (int, float))]
     return sum(known) if known else None
+
+
+def spent(body: Mapping[str, Any]) -> Usage:
+    """Return all that this turn used, what is not streamed among it."""
+    entries = _by_model(body)
+    return Usage(
+        input_tokens=sum(_count(entry, "inputTokens") for entry in entries),
+        output_tokens=sum(_count(entry, "outputTokens") for entry in entries),
+        cache_read_tokens=sum(_count(entry, "cacheReadInputTokens") for entry in entries),
+        cache_creation_tokens=sum(_count(entry, "cacheCreationInputTokens") for entry in entries),
+        reasoning_tokens=sum(_count(entry, "thinkingTokens") for entry in entries),
+    )
+
+
+def _by_model(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    by_model = body.get("model_usage_since_last_result")
+    found = by_model.values() if isinstance(by_model, dict) else ()
+    return [entry for entry in found if isinstance(entry, dict)]

@@ -1,7 +1,10 @@
 """The process between the gateway and one CLI: it ends the CLI with everything that the CLI ever started.
 
-Run as a script by path, with the standard library alone: `python -I -S warden.py <lifeline fd> -- <command…>`. It
-imports nothing of the gateway's and is imported by nobody.
+Run as a script by path, with the standard library alone: `python -I -S warden.py <lifeline fd> [option…] --
+<command…>`. It imports nothing of the gateway's and is imported by nobody. The options are for a command that makes a
+jail:
+`--group=<directory>` (a control group to start it in, and to remove in the end), `--limit=<resource>:<number>`, and
+`--filter=<file>`, which the command finds open under the number 3.
 
 The lifeline is the reading end of a pipe whose writing end only the gateway holds. When it closes, because the
 gateway let go of it or because the gateway is dead, however it died, everything below the warden is killed. On Linux
@@ -26,6 +29,10 @@ PR_SET_CHILD_SUBREAPER = 36
 NICENESS = 5
 COULD_NOT_START = 127
 SIGNALLED = 128
+FILTER_FD = 3
+# A group is empty when its last process has been collected; some kernels need a moment longer to see it.
+GROUP_TRIES = 200
+GROUP_PAUSE_MS = 10
 ON_LINUX = sys.platform == "linux"
 
 
@@ -48,13 +55,56 @@ def _close_all_but(lifeline: int) -> None:
     os.closerange(lifeline + 1, os.sysconf("SC_OPEN_MAX"))
 
 
-def _start(command: list[str], lifeline: int) -> int:
+class Options:
+    """What is to be done for the command before it starts."""
+
+    def __init__(self, words: list[str]) -> None:
+        """Take the options apart."""
+        pairs = [word.removeprefix("--").split("=", 1) for word in words]
+        self.groups = [value for name, value in pairs if name == "group"]
+        self.limits = [value.split(":") for name, value in pairs if name == "limit"]
+        self.filters = [value for name, value in pairs if name == "filter"]
+
+    def prepare(self) -> None:
+        """Do it, in the process that becomes the command."""
+        for group in self.groups:
+            with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:  # noqa: PTH123 - pathlib costs 10 ms
+                file.write("0")
+        for name, number in self.limits:
+            _limit(getattr(resource, f"RLIMIT_{name}"), int(number))
+        for path in self.filters:
+            os.dup2(os.open(path, os.O_RDONLY), FILTER_FD)
+            os.set_inheritable(FILTER_FD, True)  # noqa: FBT003 - its only parameter
+
+    def remove_groups(self) -> None:
+        """Nobody is in them any more."""
+        for group in self.groups:
+            for _ in range(GROUP_TRIES):
+                try:
+                    os.rmdir(group)  # noqa: PTH106 - as above
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    select.poll().poll(GROUP_PAUSE_MS)
+                else:
+                    break
+
+
+def _limit(which: int, number: int) -> None:
+    """A limit that is lower already stays."""
+    _, most = resource.getrlimit(which)
+    number = number if most == resource.RLIM_INFINITY else min(number, most)
+    resource.setrlimit(which, (number, number))
+
+
+def _start(command: list[str], lifeline: int, options: Options) -> int:
     """Fork and become the command in the child; returns its pid in the parent."""
     pid = os.fork()
     if pid:
         return pid
     try:
         os.close(lifeline)
+        options.prepare()
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
@@ -145,7 +195,8 @@ def _watch(child: int, lifeline: int, wakeup: int) -> int:
 
 def main(arguments: list[str]) -> NoReturn:
     """Start the command and stay until it and all that it started are gone."""
-    lifeline, command = int(arguments[0]), arguments[2:]
+    split = arguments.index("--")
+    lifeline, options, command = int(arguments[0]), Options(arguments[1:split]), arguments[split + 1 :]
     _close_all_but(lifeline)
     os.umask(0o077)
     _step_back()
@@ -156,12 +207,14 @@ def main(arguments: list[str]) -> NoReturn:
     signal.set_wakeup_fd(waker)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
-    child = _start(command, lifeline)
+    child = _start(command, lifeline, options)
     # The gateway has to see the end of the CLI's output when the CLI closes it, not when the warden ends.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
-    sys.exit(_watch(child, lifeline, wakeup))
+    code = _watch(child, lifeline, wakeup)
+    options.remove_groups()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ The list is the union of what the installed CLI offers and of a table of well-kn
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -40,6 +40,8 @@ class Resolved:
     value: str
     fell_back: bool
     effort_levels: tuple[str, ...] = ()
+    # What is known of it.
+    model: Model | None = None
 
 
 _CONTEXT: Final = 200_000
@@ -72,28 +74,45 @@ class Catalogue:
         """Take the aliases and the policy from the options; the CLI is asked when the list is wanted."""
         self._options = options
         self._offer = offer
+        # What was made of which offer: the CLI is asked once, and every request looks its model up.
+        self._listed: tuple[EngineOffer, tuple[Model, ...]] | None = None
 
     async def models(self) -> tuple[Model, ...]:
         """List every model once, the CLI's own first."""
-        offered = (await self._offer()).models
-        return _with_aliases(_union(offered), offered, self._options.model_aliases.items())
+        offer = await self._offer()
+        if self._listed is None or self._listed[0] is not offer:
+            listed = _with_aliases(_union(offer.models), offer.models, self._options.model_aliases.items())
+            self._listed = offer, listed
+        return self._listed[1]
 
     async def find(self, name: str) -> Model | None:
         """Look a model up by its id or by an alias."""
         models = await self.models()
         return next((model for model in models if name == model.id or name in model.aliases), None)
 
-    async def resolve(self, name: str) -> Resolved:
-        """Say which name the CLI is to be started with. An unknown one falls back, or is refused."""
+    async def resolve(self, name: str, *, only: Collection[str] | None = None) -> Resolved:
+        """Say which name the CLI is to be started with. An unknown one falls back, or is refused; so is one that is
+        not among `only`, where those are given: whatever both are called."""
+        resolved = await self._resolve(name)
+        if only is not None and resolved.value not in {*only, *(model.value for model in await self.among(only))}:
+            raise _not_allowed(name)
+        return resolved
+
+    async def among(self, names: Collection[str]) -> tuple[Model, ...]:
+        """List the models that have one of these names."""
+        wanted = frozenset(names)
+        return tuple(model for model in await self.models() if wanted & {model.id, *model.aliases})
+
+    async def _resolve(self, name: str) -> Resolved:
         found = await self.find(name)
         if found is not None:
-            return Resolved(found.value, fell_back=False, effort_levels=found.effort_levels)
+            return Resolved(found.value, fell_back=False, effort_levels=found.effort_levels, model=found)
         if self._options.unknown_model is UnknownModel.REFUSE:
             raise _unknown(name)
         fallback = await self.find(self._options.default_model)
         if fallback is None:
             return Resolved(self._options.default_model, fell_back=True)
-        return Resolved(fallback.value, fell_back=True, effort_levels=fallback.effort_levels)
+        return Resolved(fallback.value, fell_back=True, effort_levels=fallback.effort_levels, model=fallback)
 
 
 def _union(offered: Iterable[OfferedModel]) -> list[Model]:
@@ -138,6 +157,11 @@ def _with_aliases(
         if id_ in names and alias not in names:
             names[id_].append(alias)
     return tuple(replace(model, aliases=tuple(names[model.id])) for model in models)
+
+
+def _not_allowed(name: str) -> TurnRefusedError:
+    message = f"This key may not use the model {name!r}; GET /v1/models lists the ones that it may."
+    return TurnRefusedError(TurnError(ErrorKind.FORBIDDEN, message, source="client", param="model"))
 
 
 def _unknown(name: str) -> TurnRefusedError:

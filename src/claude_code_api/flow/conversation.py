@@ -74,6 +74,8 @@ class Continuation:
     new: tuple[Message, ...]
     # Ids of cut answers that the client has taken back, by asking again or by going on without them.
     superseded: tuple[str, ...] = ()
+    # The ids of `messages`, where the session holds them already; "" else.
+    ids: tuple[str, ...] = ()
 
 
 def names_to_go_on_from(sent: Heard) -> tuple[bytes, ...]:
@@ -101,14 +103,45 @@ def go_on(
         known = _overlap(shown.part(0, count), sent)
         if known is not None:
             before, repeated = known
-            again = _again(turns[before:count], sent.part(0, repeated), with_thoughts=with_thoughts)
-            new = sent.messages[repeated:]
-            messages = (*_messages(turns[:before]), *again, *new)
+            known_to_model = _to_model(turns[:before], turns[before:count], sent.part(0, repeated), with_thoughts)
             superseded = tuple(entry.id for turn in turns[count:] for entry in turn.entries)
-            return Continuation(messages, shown.part(0, count) + sent.part(repeated), new, superseded)
+            shown_now = shown.part(0, count) + sent.part(repeated)
+            return _continuation(known_to_model, sent.messages[repeated:], shown_now, superseded)
     if held and not appends and any(message.role == "assistant" for message in sent.messages):
         return None
-    return Continuation((*_messages(turns), *sent.messages), shown + sent, sent.messages)
+    return _continuation(_to_model(turns, (), sent.part(0, 0), with_thoughts), sent.messages, shown + sent)
+
+
+# A message for the model, and the id under which the session holds it.
+_Known: TypeAlias = tuple[Message, str]
+
+
+def _continuation(
+    known: Sequence[_Known], new: tuple[Message, ...], shown: Heard, superseded: tuple[str, ...] = ()
+) -> Continuation:
+    messages = (*(message for message, _ in known), *new)
+    return Continuation(messages, shown, new, superseded, (*(id_ for _, id_ in known), *("" for _ in new)))
+
+
+def _to_model(
+    before: Sequence[_Shown],
+    again: Sequence[_Shown],
+    sent: Heard,
+    with_thoughts: bool,  # noqa: FBT001 - as in `go_on`
+) -> Sequence[_Known]:
+    """What the model is to know of what is held, some of which was sent `again`."""
+    held = [entry for turn in (*before, *again) for entry in turn.entries]
+    summed_up = next((n for n in range(len(held) - 1, -1, -1) if held[n].summary is not None), None)
+    if summed_up is not None:
+        summary = Message("user", (TextBlock(held[summed_up].summary or ""),))
+        return [(summary, ""), *((entry.message, entry.id) for entry in held[summed_up:])]
+    earlier = [(entry.message, entry.id) for turn in before for entry in turn.entries]
+    ids = [entry.id for turn in again for entry in turn.entries]
+    messages = _again(again, sent, with_thoughts=with_thoughts)
+    if len(ids) != len(messages):
+        # Cut in another way: which is which, nobody knows, but all of them are from the first one on.
+        ids = ids[:1] * len(messages)
+    return [*earlier, *zip(messages, ids, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from claude_code_api.flow.event_text import event_of
 from claude_code_api.flow.ledger import Entry
 from claude_code_api.flow.ports import IdempotencyConflictError, Store
 from claude_code_api.flow.records import IdempotencyKey, Turn
-from claude_code_api.flow.run_turn import RunningTurn, TurnRunner
+from claude_code_api.flow.run_turn import TurnRunner
+from claude_code_api.flow.running_turn import RunningTurn
 from claude_code_api.flow.writers import busy
 from claude_code_api.turn.answer import events_of
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError

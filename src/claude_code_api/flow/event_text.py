@@ -7,9 +7,12 @@ from typing import Any, Final
 
 import orjson
 
+from claude_code_api.turn.approvals import Decision, Settler
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     EndReason,
     Failed,
@@ -30,6 +33,8 @@ _KINDS: Final = (
     PartDelta,
     PartEnded,
     ToolActivity,
+    Compacted,
+    ApprovalSettled,
     ApprovalWanted,
     Usage,
     Ended,
@@ -62,6 +67,7 @@ def _error(fields: dict[str, Any]) -> TurnError:
 _READ: Final[dict[str, dict[str, Callable[[Any], Any]]]] = {
     "PartStarted": {"kind": PartKind},
     "ToolActivity": {"phase": Phase},
+    "ApprovalSettled": {"decision": Decision, "by": Settler},
     "Ended": {"reason": EndReason},
     "Failed": {"error": _error},
 }

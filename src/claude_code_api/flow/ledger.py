@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -17,14 +17,17 @@ import orjson
 import structlog
 
 from claude_code_api.flow.access import Caller
+from claude_code_api.flow.budgets import budget_refusal, charge_for, reservation_for
 from claude_code_api.flow.conversation import Continuation, heard, shown_answer, title_of
 from claude_code_api.flow.event_text import event_of
 from claude_code_api.flow.journal import Journal
+from claude_code_api.flow.on_record import CallsOnRecord
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.places import Ask, Place, Places, Work
-from claude_code_api.flow.ports import Clock, StaleError, Store, StoreError
+from claude_code_api.flow.ports import BudgetError, Clock, StaleError, Store, StoreError
 from claude_code_api.flow.records import (
     Acceptance,
+    Compaction,
     Profile,
     StoredMessage,
     Turn,
@@ -34,7 +37,7 @@ from claude_code_api.flow.records import (
 from claude_code_api.flow.writers import busy
 from claude_code_api.turn.answer import Said, can_be_gone_on_from, said_in
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
-from claude_code_api.turn.events import Failed, TurnEvent
+from claude_code_api.turn.events import Compacted, Failed, TurnEvent
 from claude_code_api.turn.request import Message, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
 
@@ -66,6 +69,7 @@ class Entry:
         self.head_digest: bytes | None = None
         # What it holds: nobody else writes to its session.
         self.held = AsyncExitStack()
+        self.calls = CallsOnRecord(turn, place.work, ledger.store, ledger.clock, shown_chars=ledger.shown_chars)
         self._closed = False
         self.keep_events = False
 
@@ -140,7 +144,7 @@ class Entry:
             await self.held.aclose()
 
     def _end(self, result: TurnResult, *, left: bool) -> TurnEnd:
-        state = state_of(result, left=left)
+        ask, state = self._ask, state_of(result, left=left)
         truncated = state is not TurnState.COMPLETED
         said = said_in(result)
         steps = tuple(self._stored(message, step=True) for message in said.steps)
@@ -159,7 +163,18 @@ class Entry:
             error=result.error,
             head_digest=self._head_beside() if truncated else self._head(said),
             keep_events=self.keep_events,
+            owner=self._turn.owner,
+            charge=None if ask.caller.budget.unlimited else charge_for(self.request, ask.known, result, said),
+            compaction=self._compaction(result.compacted),
+            acts=self.calls.ends(whole=result.ended is not None),
         )
+
+    def _compaction(self, compacted: Compacted | None) -> Compaction | None:
+        ids = self._place.continuation.ids
+        if compacted is None or not 0 < compacted.before < len(ids):
+            # After a crash nobody knows which messages it was told of; the conversation is then as it was before.
+            return None
+        return Compaction(compacted.summary, ids[compacted.before] or None)
 
     def _head(self, said: Said) -> bytes | None:
         if self._ask.beside is not None:
@@ -188,11 +203,12 @@ class Entry:
 class Ledger:
     """Writes turns down. One for the whole gateway."""
 
-    def __init__(self, store: Store, options: FlowOptions, clock: Clock, profiles: frozenset[Profile]) -> None:
-        """Take the store, and what agents can work as."""
+    def __init__(self, store: Store, options: FlowOptions, clock: Clock, unworkable: Mapping[Profile, str]) -> None:
+        """Take the store, and what agents cannot work as."""
         self.store, self.clock = store, clock
         self.journal = Journal(store, every_s=options.journal_s)
-        self._places = Places(store, options, clock, profiles)
+        self.shown_chars = options.audit_chars
+        self._places = Places(store, options, clock, unworkable)
         self._unwritten: dict[str, TurnEnd] = {}
 
     @asynccontextmanager
@@ -225,9 +241,11 @@ class Ledger:
                 turn = self._turn(ask, place)
                 entry = Entry(self, ask, turn, place)
                 try:
-                    await to_its_end(self.store.accept(self._acceptance(ask, turn, place)))
+                    await to_its_end(self.store.accept(self._acceptance(ask, turn, entry)))
                 except StaleError:
                     continue
+                except BudgetError as error:
+                    raise budget_refusal(error, turn.created_s) from error
                 except asyncio.CancelledError:
                     # It may have been taken all the same.
                     await self.close_quietly(entry, TurnResult(), left=True)
@@ -254,7 +272,8 @@ class Ledger:
             note=_note(ask.request),
         )
 
-    def _acceptance(self, ask: Ask, turn: Turn, place: Place) -> Acceptance:
+    def _acceptance(self, ask: Ask, turn: Turn, entry: Entry) -> Acceptance:
+        place = entry.place
         new = place.continuation.new
         first = place.session.message_count + 1
         return Acceptance(
@@ -274,6 +293,8 @@ class Ledger:
             system=place.system(ask.request),
             project_id=turn.project_id,
             idempotency=ask.idempotency,
+            reservation=reservation_for(ask.caller, entry.request, ask.known, place.work.profile),
+            budget=ask.caller.budget,
         )
 
     # Ends that were not written when they should have been
@@ -314,7 +335,9 @@ class Ledger:
         caller = Caller(turn.owner, admin=False)
         ask = Ask(TurnRequest(turn.requested_model, ()), caller, turn.dialect, turn.model)
         try:
-            await Entry(self, ask, turn, place).close(result)
+            entry = Entry(self, ask, turn, place)
+            entry.calls.recover(result.activity)
+            await entry.close(result)
         except StaleError:
             _log.warning("turn_end_too_late", turn_id=turn.id)
 

@@ -27,6 +27,14 @@ class IgnoredParams(Enum):
     REFUSE = "refuse"
 
 
+class RatesIn(Enum):
+    """Where requests are counted."""
+
+    AUTO = "auto"
+    MEMORY = "memory"
+    DATABASE = "database"
+
+
 class RemoteParts(Enum):
     """What becomes of images that are named by a URL."""
 
@@ -58,6 +66,16 @@ class FlowOptions:
     max_waiting: Annotated[int, "Requests that may wait for a turn; the next one gets 429."] = 64
     wait_s: Annotated[float, "Seconds that a request waits for a turn before it gets 429."] = 30.0
     turn_s: Annotated[float, "Seconds after which a turn is ended, whatever the model does."] = 1800.0
+    # Long enough to be called to the screen and to read a diff; a forgotten turn gives its place back before long.
+    approval_s: Annotated[float, "Seconds that a person has to decide about an agent's call; then it is denied."] = (
+        300.0
+    )
+    # A week: long enough to come back from a weekend, and then some.
+    checkpoint_s: Annotated[float, "Seconds for which it is kept what files were before agents changed them."] = (
+        604_800.0
+    )
+    # A path, or the line of a command that somebody will want to see; of the rest there is the digest.
+    audit_chars: Annotated[int, "Characters of a path or a command that the record of calls shows; 0: none."] = 300
     session_ttl_s: Annotated[float, "Seconds after its last use for which a session is continued."] = 86400.0
     purge_after_s: Annotated[
         float, "Seconds after which an expired session is deleted; 0: never, it can still be read and extended."
@@ -88,3 +106,17 @@ class AccessOptions:
 
     require_auth: Annotated[bool, "Ask for a key. Can be switched off on a loopback address alone."] = True
     keys: Annotated[tuple[str, ...], "Further keys, separated by commas.", "secret"] = field(default=(), repr=False)
+    # Two of a person's busy tools, and a script that runs wild is noticed before it costs much.
+    key_requests_per_minute: Annotated[
+        int, "Requests in any minute that a newly made key may send, unless it is made with another number; 0: any."
+    ] = 100
+    key_burst: Annotated[int, "How many of them a newly made key may send within one second; 0: any."] = 10
+    key_concurrent_turns: Annotated[int, "Turns that a newly made key may run at once; 0: any."] = 4
+    key_queue: Annotated[int, "Turns of a newly made key that may wait for one of its own to end."] = 16
+    # A guess at 256 random bits wins nothing; what is bounded is the work that it makes, also in the log.
+    failed_keys_per_minute: Annotated[
+        int, "Wrong keys that may come from one address in a minute before it gets 429; 0: any."
+    ] = 600
+    rates_in: Annotated[
+        RatesIn, "Where requests are counted. auto: in the database where that is PostgreSQL, in memory else."
+    ] = RatesIn.AUTO

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from claude_code_api.flow.access import Caller
+from claude_code_api.flow.allowances import project_for
 from claude_code_api.flow.calls import check_calls
+from claude_code_api.flow.catalogue import Model
 from claude_code_api.flow.conversation import Continuation, Heard, go_on, heard, names_to_go_on_from, title_of
 from claude_code_api.flow.forks import fork_of
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Clock, Store
 from claude_code_api.flow.records import (
     IdempotencyKey,
+    Mode,
     Profile,
     Project,
     Session,
@@ -34,6 +38,8 @@ class Work:
     project_id: str | None = None
     workplace: str | None = None
     profile: Profile = Profile.CHAT
+    mode: Mode = Mode.AUTO
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class Ask:
     idempotency: IdempotencyKey | None = None
     # A further answer to the same question: it stands beside the first one, and the conversation goes on from that.
     beside: FirstAnswer | None = None
+    # What is known of the model.
+    known: Model | None = None
 
     @property
     def owner(self) -> str:
@@ -91,9 +99,9 @@ class Ask:
 class Places:
     """Finds a request's place. Whoever gets one is the session's only writer until the stack unwinds."""
 
-    def __init__(self, store: Store, options: FlowOptions, clock: Clock, profiles: frozenset[Profile]) -> None:
-        """Begin with nobody writing. `profiles`: what agents can work as."""
-        self._profiles = profiles
+    def __init__(self, store: Store, options: FlowOptions, clock: Clock, unworkable: Mapping[Profile, str]) -> None:
+        """Begin with nobody writing. `unworkable`: what agents cannot work as, and why."""
+        self._unworkable = unworkable
         self._store, self._options, self._clock = store, options, clock
         self._writers = Writers(max_waiting=options.session_max_waiting, wait_s=options.session_wait_s)
 
@@ -103,7 +111,7 @@ class Places:
         place = await self._found(ask, wanted, stack)
         project = wanted
         if project is None and place.session.project_id is not None:
-            project = await self._store.project(place.session.project_id, ask.owner)
+            project = await project_for(ask.caller, place.session.project_id, self._store)
         return replace(place, work=self._work(ask, place.session, project))
 
     async def _found(self, ask: Ask, project: Project | None, stack: AsyncExitStack) -> Place:
@@ -132,7 +140,7 @@ class Places:
     async def _project(self, project_id: str | None, ask: Ask) -> Project | None:
         if project_id is None:
             return None
-        project = await self._store.project(project_id, ask.owner)
+        project = await project_for(ask.caller, project_id, self._store)
         if project is None:
             message = "There is no project with this id; POST /v1/projects makes one."
             raise TurnRefusedError(TurnError(ErrorKind.NOT_FOUND, message, source="client", param="project_id"))
@@ -145,16 +153,17 @@ class Places:
         profile = project.profile.at_most(session.profile).at_most(ask.caller.highest)
         if profile is Profile.CHAT or not project.is_active:
             return Work(project.id)
-        if profile not in self._profiles:
-            message = f"The profile {profile.value!r} needs a sandbox, and this gateway has none; use `edit` or `read`."
-            raise TurnRefusedError(TurnError(ErrorKind.ENGINE_UNAVAILABLE, message))
+        # What a trusted project brings along is run, so it takes the jail that a shell takes.
+        reason = self._unworkable.get(profile) or (project.trusted and self._unworkable.get(Profile.SHELL))
+        if reason:
+            raise TurnRefusedError(TurnError(ErrorKind.ENGINE_UNAVAILABLE, reason))
         if ask.request.tools:
             msg = "An agent at work in a project has tools of its own: leave `tools` out, or set the profile to `chat`."
             raise invalid(msg, param="tools")
         if ask.request.answers > 1:
             msg = "An agent at work in a project gives one answer: what it does can be done once."
             raise invalid(msg, param="n")
-        return Work(project.id, project.path, profile)
+        return Work(project.id, project.path, profile, session.mode, trusted=project.trusted)
 
     # Which session it is
 
@@ -246,6 +255,7 @@ class Places:
             model=ask.request.model,
             system=ask.request.system,
             profile=project.profile if project is not None else Profile.CHAT,
+            mode=project.mode if project is not None else Mode.AUTO,
             created_s=now_s,
             updated_s=now_s,
             last_used_s=now_s,

@@ -5,15 +5,20 @@ An implementation lives in a room above (`engine`, `storage`); `app.py` puts the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from claude_code_api.flow.acts import Act
+from claude_code_api.flow.amounts import Spending, Window
+from claude_code_api.flow.audit_records import AuditStore, Witness
+from claude_code_api.flow.key_records import ApiKey, KeyList, KeyPatch
 from claude_code_api.flow.records import (
     Acceptance,
     JournalEntry,
     MessageList,
+    Mode,
     Page,
     Profile,
     Project,
@@ -30,6 +35,7 @@ from claude_code_api.flow.records import (
     UsageQuery,
     UsageRow,
 )
+from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.events import TurnEvent
 from claude_code_api.turn.request import TurnRequest
 
@@ -50,6 +56,13 @@ class Plan:
     # Where an agent works, and what it may do there; None: it is plain model traffic.
     workplace: str | None = None
     profile: Profile = Profile.CHAT
+    mode: Mode = Mode.AUTO
+    # Whether the project's own settings, hooks and servers count.
+    trusted: bool = False
+    # Hears of its calls before they are made.
+    witness: Witness | None = field(default=None, compare=False, repr=False)
+    # The only models that may be asked, by their names at the model's API; None: any.
+    models: frozenset[str] | None = None
     # How hard this model can be asked to think; empty for one that takes a budget instead.
     effort_levels: tuple[str, ...] = ()
 
@@ -84,6 +97,17 @@ class Lease(Protocol):
         """Ask for the end; the events then come to theirs."""
         ...
 
+    def answer(self, approval_id: str, verdict: Verdict) -> bool:
+        """Decide about a call that waits; `ApprovalSettled` follows. False: it waits no longer.
+
+        Raises `TurnRefusedError` where a person may not decide like that; the call then still waits.
+        """
+        ...
+
+    async def set_mode(self, mode: Mode) -> None:
+        """Change whom the agent asks, from now on. Raises `TurnRefusedError` where that does not work."""
+        ...
+
 
 class Engine(Protocol):
     """Something that answers turns."""
@@ -106,8 +130,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def profiles(self) -> frozenset[Profile]:
-        """What its agents can work as, here and now."""
+    def unworkable(self) -> Mapping[Profile, str]:
+        """What its agents cannot work as, here and now, each with the reason."""
         ...
 
     @property
@@ -157,6 +181,15 @@ class StaleError(Exception):
     """Somebody else has gone on with the session: what was to be written is not."""
 
 
+class BudgetError(Exception):
+    """A budget does not hold a turn. `spent`: nothing is left of it; else, what is left may be needed by others."""
+
+    def __init__(self, *, spent: bool, limit: float, period: str, unit: str) -> None:
+        """Say which budget: so many of a unit ("usd" or "tokens") in a period ("month" or "day")."""
+        super().__init__(f"{limit:g} {unit} a {period}")
+        self.spent, self.limit, self.period, self.unit = spent, limit, period, unit
+
+
 class IdempotencyConflictError(Exception):
     """The idempotency key is taken: `turn_id` holds it, for a request with the digest `body_digest`."""
 
@@ -166,19 +199,20 @@ class IdempotencyConflictError(Exception):
         self.turn_id, self.body_digest = turn_id, body_digest
 
 
-class Store(Protocol):
+class Store(AuditStore, Protocol):
     """The truth: what is not in here has not happened.
 
     Each method is one transaction; it is committed and synced once the method returns, and has left nothing behind if
     it raises. Whoever asks for something of somebody else gets None, as for something that does not exist. Messages get
-    their numbers here, in the order in which they come.
+    their numbers here, in the order in which they come. An `act` is put on record if what it says is done.
     """
 
     # Turns
 
     async def accept(self, acceptance: Acceptance) -> None:
         """Write T0. Raises `StaleError` if the session has another fence than the turn's less one (or is gone), and
-        `IdempotencyConflictError` if its key is taken. Older turns of the session that are not over are interrupted."""
+        `IdempotencyConflictError` if its key is taken, and `BudgetError` if the budget does not hold it. Older turns
+        of the session that are not over are interrupted."""
         ...
 
     async def journal(self, entries: Sequence[JournalEntry]) -> None:
@@ -244,7 +278,9 @@ class Store(Protocol):
         """Add a session with what was said in it elsewhere: a fork, an import."""
         ...
 
-    async def change_session(self, session_id: str, owner: str, patch: SessionPatch, *, now_s: float) -> Session | None:
+    async def change_session(
+        self, session_id: str, owner: str, patch: SessionPatch, *, now_s: float, act: Act | None = None
+    ) -> Session | None:
         """Change a session."""
         ...
 
@@ -262,19 +298,23 @@ class Store(Protocol):
 
     # Projects
 
-    async def add_project(self, project: Project) -> None:
+    async def add_project(self, project: Project, *, act: Act | None = None) -> None:
         """Add a project."""
         ...
 
-    async def project(self, project_id: str, owner: str) -> Project | None:
-        """Return a project."""
+    async def project(self, project_id: str, owner: str | None) -> Project | None:
+        """Return a project; without an owner, whoever's it is."""
         ...
 
-    async def projects(self, owner: str, page: Page, *, text: str = "") -> ProjectList:
-        """List projects, the newest first; `page.after` is a project's id."""
+    async def projects(
+        self, owner: str | None, page: Page, *, text: str = "", among: Sequence[str] | None = None
+    ) -> ProjectList:
+        """List projects, the newest first; `page.after` is a project's id. `among`: those with one of these ids."""
         ...
 
-    async def change_project(self, project_id: str, owner: str, patch: ProjectPatch, *, now_s: float) -> Project | None:
+    async def change_project(
+        self, project_id: str, owner: str, patch: ProjectPatch, *, now_s: float, act: Act | None = None
+    ) -> Project | None:
         """Change a project."""
         ...
 
@@ -282,7 +322,53 @@ class Store(Protocol):
         """Delete a project; its sessions stay, without a project."""
         ...
 
+    # Keys
+
+    async def add_key(self, key: ApiKey, *, act: Act | None = None) -> None:
+        """Add a key."""
+        ...
+
+    async def key(self, key_id: str) -> ApiKey | None:
+        """Return a key, whether it still opens or not."""
+        ...
+
+    async def key_with_digest(self, digest: bytes) -> ApiKey | None:
+        """Return the key with this hash, whether it still opens or not."""
+        ...
+
+    async def keys(self, page: Page, *, with_revoked: bool = False) -> KeyList:
+        """List keys, the newest first; `page.after` is a key's id."""
+        ...
+
+    async def change_key(self, key_id: str, patch: KeyPatch, *, act: Act | None = None) -> ApiKey | None:
+        """Change what a key may."""
+        ...
+
+    async def replace_key(self, key_id: str, digest: bytes, *, act: Act | None = None) -> ApiKey | None:
+        """Let another hash be the key's, and no longer the one before; None for a revoked one."""
+        ...
+
+    async def revoke_key(self, key_id: str, *, now_s: float, act: Act | None = None) -> ApiKey | None:
+        """Let a key open nothing any more, for ever; again, it stays as it is."""
+        ...
+
+    async def note_use(self, used: Mapping[str, float]) -> None:
+        """Note when keys, by their ids, were used; an earlier time than the one that is known says nothing."""
+        ...
+
+    async def take_hits(self, name: str, amount: int, *, limit: int, window_s: float, now_s: float) -> Window:
+        """Count so many requests under a name, if no more than `limit` have been counted in the window with them."""
+        ...
+
+    async def forget_hits(self, *, before_s: float) -> None:
+        """Drop what was counted before a time."""
+        ...
+
     # Usage
+
+    async def spending(self, owner: str, *, now_s: float) -> Spending:
+        """Say what an owner's turns have cost this month, and today."""
+        ...
 
     async def usage(self, query: UsageQuery) -> tuple[UsageRow, ...]:
         """Add up what turns used."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from claude_code_api.flow.acts import Act
+from claude_code_api.flow.amounts import NO_BUDGET, Budget, Charge, Reservation
 from claude_code_api.turn.errors import TurnError
 from claude_code_api.turn.events import Ended, Usage
 from claude_code_api.turn.request import Message, TextBlock
@@ -27,6 +29,19 @@ class Profile(Enum):
         """The lesser of the two."""
         order = list(Profile)
         return min(self, other, key=order.index)
+
+
+class Mode(Enum):
+    """Whom an agent asks, within what its profile allows."""
+
+    # Nobody: what its profile allows is done, everything else is denied.
+    AUTO = "auto"
+    # A person, for each edit and command.
+    ASK = "ask"
+    # A person, for the plan; nothing is changed before.
+    PLAN = "plan"
+    # A person, for commands; files in the project are edited without asking.
+    ACCEPT_EDITS = "accept_edits"
 
 
 class TurnState(Enum):
@@ -59,6 +74,10 @@ class Project:
     created_s: float
     updated_s: float
     is_active: bool = True
+    # That of its new sessions.
+    mode: Mode = Mode.AUTO
+    # Whether its own settings, hooks and servers count: it holds somebody's code until an administrator says otherwise.
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +104,7 @@ class Session:
     forked_at: int | None = None
     # Grows with every turn: only the newest turn's final record counts.
     fence: int = 0
+    mode: Mode = Mode.AUTO
 
     @property
     def expires_s(self) -> float | None:
@@ -109,6 +129,9 @@ class StoredMessage:
     step: bool = False
     # What was superseded (a cut answer that was asked for again, a second choice) is kept, and not sent to the model.
     in_history: bool = True
+    # What the model is told of everything before this message, where the conversation had outgrown it: the last one of
+    # a session holds.
+    summary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +192,18 @@ class Acceptance:
     system: tuple[TextBlock, ...] = ()
     project_id: str | None = None
     idempotency: IdempotencyKey | None = None
+    # What it may come to, and what its key may spend; None: nobody watches that.
+    reservation: Reservation | None = None
+    budget: Budget = NO_BUDGET
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """From now on the model knows everything before one message by this summary alone."""
+
+    summary: str
+    # The first message that it still knows word for word; None: the first one of the turn itself.
+    message_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +227,13 @@ class TurnEnd:
     # Readers may still come back for its events.
     keep_events: bool = False
     first_token_ms: float | None = None
+    # What it has cost, for budgets; None: as its usage says.
+    charge: Charge | None = None
+    # Whose it was: also where the turn is gone with its session, its owner has spent it.
+    owner: str = ""
+    compaction: Compaction | None = None
+    # What became of its agent's calls.
+    acts: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +304,7 @@ class SessionPatch:
     project_id: str | None = None
     # In a tuple, because None is a value: it never expires.
     ttl_s: tuple[float | None] | None = None
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +315,32 @@ class ProjectPatch:
     description: str | None = None
     profile: Profile | None = None
     is_active: bool | None = None
+    mode: Mode | None = None
+    trusted: bool | None = None
+
+
+class Change(Enum):
+    """What became of a file."""
+
+    CREATED = "created"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """What became of a file since a turn began: by its agents, and by whoever else worked on it."""
+
+    # Below the project's directory.
+    name: str
+    change: Change
+    insertions: int
+    deletions: int
+    # None: it is no text, or too large to be compared.
+    diff: str | None
+    # Whether what it was then has been kept.
+    restorable: bool
 
 
 class UsageGroup(Enum):

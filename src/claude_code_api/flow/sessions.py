@@ -9,12 +9,16 @@ from dataclasses import replace
 from typing import Final
 
 from claude_code_api.flow.access import Caller
+from claude_code_api.flow.acts import Act
+from claude_code_api.flow.allowances import project_for, projects_for
+from claude_code_api.flow.before_images import BeforeImages
 from claude_code_api.flow.conversation import heard, title_of
 from claude_code_api.flow.forks import fork_of
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Clock, Store, Workplaces
 from claude_code_api.flow.records import (
     MessageList,
+    Mode,
     Page,
     Profile,
     Project,
@@ -29,7 +33,10 @@ from claude_code_api.flow.records import (
 )
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.transcripts import read_transcript
+from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.events import ApprovalWanted
+from claude_code_api.turn.request import Json
 
 # Messages that are read at once where all of a session is wanted.
 _PAGE: Final = 500
@@ -38,9 +45,12 @@ _PAGE: Final = 500
 class Sessions:
     """The sessions of one gateway."""
 
-    def __init__(self, store: Store, runner: TurnRunner, options: FlowOptions, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, runner: TurnRunner, images: BeforeImages, options: FlowOptions, clock: Clock
+    ) -> None:
         """Take what there is."""
-        self._store, self._runner, self._options, self._clock = store, runner, options, clock
+        self._store, self._runner, self._images = store, runner, images
+        self._options, self._clock = options, clock
 
     async def get(self, session_id: str, caller: Caller) -> Session:
         """Return one of the caller's sessions."""
@@ -66,14 +76,17 @@ class Sessions:
         """Begin an empty session."""
         project = await self._project(wanted.project_id, caller)
         blank = self._blank(caller)
-        session = _with(replace(blank, profile=project.profile) if project is not None else blank, wanted)
+        begun = blank if project is None else replace(blank, profile=project.profile, mode=project.mode)
+        session = _with(begun, wanted)
         await self._store.add_session(session, (), None)
         return session
 
     async def change(self, session_id: str, caller: Caller, patch: SessionPatch) -> Session:
         """Change one of the caller's sessions."""
         await self._project(patch.project_id, caller)
-        changed = await self._store.change_session(session_id, caller.name, patch, now_s=self._clock.now_s())
+        now_s = self._clock.now_s()
+        act = _change(caller, now_s, "session.changed", session_id, (patch.profile, patch.mode, None))
+        changed = await self._store.change_session(session_id, caller.name, patch, now_s=now_s, act=act)
         if changed is None:
             raise no_such("session")
         return changed
@@ -81,13 +94,33 @@ class Sessions:
     async def delete(self, session_id: str, caller: Caller) -> None:
         """Delete one of the caller's sessions; what runs in it ends first, so that it is on the bill."""
         await self._runner.quiet(session_id, caller.name)
+        turns = await self._store.turns_of(session_id, caller.name, from_fence=0)
         if not await self._store.delete_session(session_id, caller.name):
             raise no_such("session")
+        await self._images.forget([turn.id for turn in turns])
 
     async def interrupt(self, session_id: str, caller: Caller) -> int:
         """End the turns that run in one of the caller's sessions; says how many."""
         await self.get(session_id, caller)
         return self._runner.interrupt(session_id, caller.name)
+
+    async def set_mode(self, session_id: str, caller: Caller, mode: Mode) -> int:
+        """Change whom the agent of one of the caller's sessions asks, now and in later turns; says how many run."""
+        await self.change(session_id, caller, SessionPatch(mode=mode))
+        return await self._runner.set_mode(session_id, caller.name, mode)
+
+    async def approvals(self, session_id: str, caller: Caller) -> Sequence[tuple[str, ApprovalWanted]]:
+        """Return what waits for a decision in one of the caller's sessions: turn and question."""
+        await self.get(session_id, caller)
+        return self._runner.approvals.waiting(session_id, caller.name)
+
+    async def approve(self, session_id: str, caller: Caller, approval_id: str, verdict: Verdict) -> None:
+        """Decide about a call that waits in one of the caller's sessions."""
+        await self.get(session_id, caller)
+        wanted = self._runner.approvals.answer(session_id, caller.name, approval_id, verdict)
+        if wanted.shown.get("kind") == "plan" and verdict.decision is not Decision.DENY:
+            # The plan is made; what follows is the work.
+            await self.change(session_id, caller, SessionPatch(mode=Mode.ACCEPT_EDITS))
 
     async def messages(self, session_id: str, caller: Caller, page: Page) -> MessageList:
         """List what was said in one of the caller's sessions."""
@@ -166,10 +199,24 @@ class Sessions:
     async def _project(self, project_id: str | None, caller: Caller) -> Project | None:
         if project_id is None:
             return None
-        found = await self._store.project(project_id, caller.name)
+        found = await project_for(caller, project_id, self._store)
         if found is None:
             raise no_such("project", param="project_id")
         return found
+
+
+def _change(
+    caller: Caller, at_s: float, kind: str, id_: str, what: tuple[Profile | None, Mode | None, bool | None]
+) -> Act | None:
+    """Say for the record what agents may do from now on; None where nothing of that is said."""
+    profile, mode, trusted = what
+    said: dict[str, Json] = {
+        "profile": None if profile is None else profile.value,
+        "mode": None if mode is None else mode.value,
+        "trusted": trusted,
+    }
+    changed = {name: value for name, value in said.items() if value is not None}
+    return Act(at_s, caller.name, kind, {"id": id_, **changed}) if changed else None
 
 
 def _with(session: Session, wanted: SessionPatch) -> Session:
@@ -179,6 +226,7 @@ def _with(session: Session, wanted: SessionPatch) -> Session:
         model=session.model if wanted.model is None else wanted.model,
         system=session.system if wanted.system is None else wanted.system,
         profile=session.profile if wanted.profile is None else wanted.profile,
+        mode=session.mode if wanted.mode is None else wanted.mode,
         project_id=session.project_id if wanted.project_id is None else wanted.project_id,
         ttl_s=session.ttl_s if wanted.ttl_s is None else wanted.ttl_s[0],
     )
@@ -197,41 +245,64 @@ class Projects:
         self._store, self._workplaces, self._clock = store, workplaces, clock
 
     async def get(self, project_id: str, caller: Caller) -> Project:
-        """Return one of the caller's projects."""
-        found = await self._store.project(project_id, caller.name)
+        """Return one of the caller's projects, or one that was given to his key."""
+        found = await project_for(caller, project_id, self._store)
         if found is None:
             raise no_such("project")
         return found
 
     async def list(self, caller: Caller, page: Page, *, text: str) -> ProjectList:
         """List the caller's projects."""
-        return await self._store.projects(caller.name, page, text=text)
+        return await projects_for(caller, page, text, self._store)
 
-    async def add(self, caller: Caller, *, name: str, description: str, profile: Profile) -> Project:
+    async def add(
+        self,
+        caller: Caller,
+        *,
+        name: str,
+        description: str,
+        profile: Profile,
+        mode: Mode = Mode.AUTO,
+        trusted: bool = False,
+    ) -> Project:
         """Make a project with a directory of its own, whose name is ours alone."""
         _check_profile(profile, caller)
+        _check_trust(caller, trusted=trusted)
+        if caller.projects is not None:
+            raise _not_its_own("This key was given its projects, and makes none of its own.")
         project_id, now_s = str(uuid.uuid4()), self._clock.now_s()
         path = await self._workplaces.make(project_id)
-        project = Project(project_id, caller.name, name, description, path, profile, now_s, now_s)
+        project = Project(
+            project_id, caller.name, name, description, path, profile, now_s, now_s, mode=mode, trusted=trusted
+        )
         try:
-            await self._store.add_project(project)
+            act = _change(caller, now_s, "project.created", project_id, (profile, mode, trusted))
+            await self._store.add_project(project, act=act)
         except BaseException:
             await self._workplaces.remove(project_id)
             raise
         return project
 
     async def change(self, project_id: str, caller: Caller, patch: ProjectPatch) -> Project:
-        """Change one of the caller's projects."""
+        """Change one of the caller's projects. Whether one is trusted, an administrator says of anybody's."""
         if patch.profile is not None:
             _check_profile(patch.profile, caller)
-        changed = await self._store.change_project(project_id, caller.name, patch, now_s=self._clock.now_s())
+        _check_trust(caller, trusted=patch.trusted)
+        owner = caller.name
+        if caller.admin and patch.trusted is not None and patch == ProjectPatch(trusted=patch.trusted):
+            owner = await self._owner(project_id)
+        else:
+            await self._own(project_id, caller)
+        now_s = self._clock.now_s()
+        act = _change(caller, now_s, "project.changed", project_id, (patch.profile, patch.mode, patch.trusted))
+        changed = await self._store.change_project(project_id, owner, patch, now_s=now_s, act=act)
         if changed is None:
             raise no_such("project")
         return changed
 
     async def delete(self, project_id: str, caller: Caller, *, files: str | None) -> None:
         """Delete one of the caller's projects. What becomes of its files has to be said, where there are any."""
-        await self.get(project_id, caller)
+        await self._own(project_id, caller)
         if files is None and await self._workplaces.holds_files(project_id):
             message = "The project's directory holds files: say `?files=keep` or `?files=delete`."
             raise TurnRefusedError(TurnError(ErrorKind.CONFLICT, message, source="client", param="files"))
@@ -239,6 +310,27 @@ class Projects:
             raise no_such("project")
         if files != "keep":
             await self._workplaces.remove(project_id)
+
+    async def _owner(self, project_id: str) -> str:
+        found = await self._store.project(project_id, None)
+        if found is None:
+            raise no_such("project")
+        return found.owner
+
+    async def _own(self, project_id: str, caller: Caller) -> None:
+        """Refuse what the caller may only use."""
+        if (await self.get(project_id, caller)).owner != caller.name:
+            raise _not_its_own("This project was given to the key, and is not its own to change.")
+
+
+def _not_its_own(message: str) -> TurnRefusedError:
+    return TurnRefusedError(TurnError(ErrorKind.FORBIDDEN, message, source="client"))
+
+
+def _check_trust(caller: Caller, *, trusted: bool | None) -> None:
+    if trusted and not caller.admin:
+        message = "Only an administrator's key can say that a project is trusted: what it brings along is then run."
+        raise TurnRefusedError(TurnError(ErrorKind.FORBIDDEN, message, source="client", param="trusted"))
 
 
 def _check_profile(profile: Profile, caller: Caller) -> None:

@@ -30,8 +30,8 @@ class TokenCounter:
         """Count what the model would read. Raises `TurnRefusedError` where that is not possible."""
         refuse_what_would_be_ignored(request, self._options)
         refuse_what_is_elsewhere(request, self._options)
-        async with self._admission.permit(caller.name):
-            resolved = await self._catalogue.resolve(request.model)
+        async with self._admission.permit(caller.name, caller.rates):
+            resolved = await self._catalogue.resolve(request.model, only=caller.models)
             plan = Plan(
                 turn_id=_NO_TURN,
                 created_s=int(self._clock.now_s()),

@@ -6,6 +6,7 @@ program has written can be taken in.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,6 +61,9 @@ def transcript_of(session: Session, messages: Sequence[StoredMessage]) -> Iterat
     for entry in messages:
         if not entry.in_history:
             continue
+        if entry.summary is not None:
+            yield from _boundary(session, entry, parent)
+            parent = _summary_id(entry)
         said: dict[str, Any] = {"role": entry.message.role, "content": blocks_json(entry.message.blocks)}
         if entry.message.role == "assistant":
             # Without a model the program leaves the thoughts out.
@@ -78,6 +82,36 @@ def transcript_of(session: Session, messages: Sequence[StoredMessage]) -> Iterat
         parent = entry.id
 
 
+def _boundary(session: Session, entry: StoredMessage, parent: str | None) -> Iterator[bytes]:
+    """Say that the conversation was summed up before this message, and how."""
+    boundary = {
+        "type": "system",
+        "subtype": "compact_boundary",
+        "uuid": _made_of(entry, "boundary"),
+        "parentUuid": None,
+        "logicalParentUuid": parent,
+    }
+    summary = {
+        "type": "user",
+        "uuid": _summary_id(entry),
+        "parentUuid": boundary["uuid"],
+        "isCompactSummary": True,
+        "message": {"role": "user", "content": entry.summary},
+    }
+    about = {"isSidechain": False, "sessionId": session.id, "timestamp": _iso(entry.created_s)}
+    yield _line({**boundary, **about})
+    yield _line({**summary, **about})
+
+
+def _summary_id(entry: StoredMessage) -> str:
+    return _made_of(entry, "summary")
+
+
+def _made_of(entry: StoredMessage, what: str) -> str:
+    """A name that is the same each time."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{what} {entry.id}"))
+
+
 def markdown_of(session: Session, messages: Sequence[StoredMessage]) -> Iterator[str]:
     """Write a session for a person."""
     yield f"# {session.title or 'Conversation'}\n\n"
@@ -85,6 +119,8 @@ def markdown_of(session: Session, messages: Sequence[StoredMessage]) -> Iterator
     for entry in messages:
         who = "You" if entry.message.role == "user" else "Claude"
         note = " *(cut)*" if entry.truncated else "" if entry.in_history else " *(superseded)*"
+        if entry.summary is not None:
+            yield f"\n## Summary of everything before\n\n{entry.summary}\n"
         yield f"\n## {who}{note}\n\n"
         for block in entry.message.blocks:
             yield _markdown(block) + "\n"

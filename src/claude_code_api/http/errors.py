@@ -43,9 +43,13 @@ def dialect_of(scope: Scope) -> Dialect:
 
     On paths that belong to none, Anthropic's clients are known by the header that they always send.
     """
+    return owner_of(scope) or (ANTHROPIC_MESSAGES if from_anthropics_client(scope) else OPENAI_CHAT)
+
+
+def owner_of(scope: Scope) -> Dialect | None:
+    """The dialect that a path belongs to."""
     path = scope["path"]
-    owner = next((dialect for own, dialect in DIALECTS.items() if path == own or path.startswith(own + "/")), None)
-    return owner or (ANTHROPIC_MESSAGES if from_anthropics_client(scope) else OPENAI_CHAT)
+    return next((dialect for own, dialect in DIALECTS.items() if path == own or path.startswith(own + "/")), None)
 
 
 def from_anthropics_client(scope: Scope) -> bool:

@@ -26,7 +26,11 @@ _LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-l
 _PROXY_HEADERS: Final = frozenset(
     {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
 )
-MIB: Final = 1024 * 1024
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+# What is said of a key is short, and few have reason to say it.
+_SHORT_PATH: Final = "/v1/keys"
+_SHORT_BODY_KIB: Final = 64
 MAX_PORT: Final = 65535
 
 
@@ -36,6 +40,16 @@ def is_loopback_address(text: str) -> bool:
         return ipaddress.ip_address(text).is_loopback
     except ValueError:
         return False
+
+
+# Who sends a byte now and then is never silent, and never done: after a while a body has to have had this mean pace.
+PACE_AFTER_S: Final = 15.0
+PACE_BYTES_S: Final = 16 * KIB
+_TOO_SLOW: Final = TurnError(
+    ErrorKind.REQUEST_TIMEOUT,
+    f"After {PACE_AFTER_S:g} seconds, the body has come at less than {PACE_BYTES_S // KIB} KiB a second.",
+    source="client",
+)
 
 
 class Gate:
@@ -71,7 +85,7 @@ class Gate:
             or _site_refusal(headers)
             or self._proxy_refusal(headers)
             or _type_refusal(scope, headers)
-            or self._length_refusal(headers.get("content-length"))
+            or self._length_refusal(scope, headers.get("content-length"))
         )
 
     def _host_refusal(self, hosts: Iterable[str]) -> TurnError | None:
@@ -108,25 +122,33 @@ class Gate:
         message = "This gateway runs without keys, so it answers no request that came through a proxy."
         return TurnError(ErrorKind.FORBIDDEN, message, source="client")
 
-    def _length_refusal(self, length: str | None) -> TurnError | None:
-        too_long = length is not None and length.isdecimal() and int(length[:20]) > self._options.body_mib * MIB
-        return self._too_large() if too_long else None
+    def _length_refusal(self, scope: Scope, length: str | None) -> TurnError | None:
+        too_long = length is not None and length.isdecimal() and int(length[:20]) > self._most_bytes(scope)
+        return self._too_large(scope) if too_long else None
 
-    def _too_large(self) -> TurnError:
-        message = f"The body is larger than {self._options.body_mib} MiB."
+    def _most_bytes(self, scope: Scope) -> int:
+        return _SHORT_BODY_KIB * KIB if scope["path"].startswith(_SHORT_PATH) else self._options.body_mib * MIB
+
+    def _too_large(self, scope: Scope) -> TurnError:
+        most = self._most_bytes(scope)
+        message = f"The body is larger than {f'{most // MIB} MiB' if most >= MIB else f'{most // KIB} KiB'}."
         return TurnError(ErrorKind.BODY_TOO_LARGE, message, source="client")
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Count the body while it is read, and do not wait for it for ever."""
         if scope["type"] != "http":
             return receive
-        left = self._options.body_mib * MIB
+        most = left = self._most_bytes(scope)
         whole = False
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
 
         async def bounded() -> Message:
             nonlocal left, whole
             if whole:
                 return await receive()
+            if (passed_s := loop.time() - began_s) > PACE_AFTER_S and most - left < PACE_BYTES_S * passed_s:
+                raise TurnRefusedError(_TOO_SLOW)
             try:
                 async with asyncio.timeout(self._options.body_silence_s):
                     message = await receive()
@@ -135,7 +157,7 @@ class Gate:
                 raise TurnRefusedError(TurnError(ErrorKind.REQUEST_TIMEOUT, text, source="client")) from error
             left -= len(message.get("body", b""))
             if left < 0:
-                raise TurnRefusedError(self._too_large())
+                raise TurnRefusedError(self._too_large(scope))
             whole = not message.get("more_body", False)
             return message
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
@@ -20,7 +20,7 @@ from claude_code_api.flow.access import Caller
 from claude_code_api.flow.detached import Detached, WatchedTurn
 from claude_code_api.flow.sessions import Sessions
 from claude_code_api.http.answers import TurnAnswer
-from claude_code_api.http.guards import GuardedCaller
+from claude_code_api.http.guards import TurnCaller, count_request
 from claude_code_api.http.live_socket import LiveSocket, Talk
 from claude_code_api.http.turns import TurnResponse, Turns
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
@@ -37,8 +37,9 @@ def live_routes(turns: Turns, sessions: Sessions) -> APIRouter:
 
     @router.get("/stream/{session_id}", response_class=Response)
     async def stream(
+        http: Request,
         session_id: str,
-        caller: GuardedCaller,
+        caller: TurnCaller,
         query: Annotated[str, Query(description="What is said.", max_length=MAX_QUERY_CHARS)] = "",
         last_event_id: Annotated[int | None, Header(ge=0, le=MAX_EVENT_ID)] = None,
     ) -> Response:
@@ -49,6 +50,7 @@ def live_routes(turns: Turns, sessions: Sessions) -> APIRouter:
         live = Live()
         if last_event_id is not None:
             return await _again(turns, live, session_id, caller, last_event_id)
+        await count_request(http, caller)
         request = plain_prompt(query, model=await sessions.model_of(session_id, caller), session_id=session_id)
 
         @asynccontextmanager

@@ -1,7 +1,8 @@
 """One WebSocket: somebody talks in a session, and sees everything that happens in it.
 
-In: plain text is a prompt; a JSON object has a `type`: `auth`, `prompt`, `interrupt`, `resume`, `ping`. Out: every
-event of every turn of the session, with an id that only grows. A client that comes back says the last id that it saw.
+In: plain text is a prompt; a JSON object has a `type`: `auth`, `prompt`, `interrupt`, `approval`, `mode`, `resume`,
+`ping`. Out: every event of every turn of the session, with an id that only grows. A client that comes back says the
+last id that it saw.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from claude_code_api.dialects.native import Teller, error_json, place_of, plain_prompt, read_prompt
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.detached import Detached, WatchedTurn
+from claude_code_api.flow.key_records import Scope
 from claude_code_api.flow.ledger import store_refusal
 from claude_code_api.flow.ports import StoreError
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.sessions import Sessions
-from claude_code_api.http.guards import caller_of
+from claude_code_api.http.approvals import answered_json
+from claude_code_api.http.guards import caller_of, count_request, refuse_without
 from claude_code_api.http.json_body import decode_object
+from claude_code_api.http.wanted import Decided, WantedMode, read_body
 from claude_code_api.turn.errors import TurnRefusedError, invalid
 from claude_code_api.turn.request import JsonObject, TurnRequest
 
@@ -36,6 +40,8 @@ SUBPROTOCOL: Final = "claude-code-api"
 KEY_PROTOCOL: Final = "key."
 # Seconds for the first message, where that has to bring the key.
 KEY_WAIT_S: Final = 10.0
+# Seconds between two looks at whether its key still opens: with what is remembered of a key, less than one in all.
+LOOK_AGAIN_S: Final = 0.4
 # Seconds that a client may take to receive one event. It can come back, and go on after the last one it has seen.
 SEND_WAIT_S: Final = 20.0
 # Seconds in which it may take the reason why it is let go.
@@ -68,6 +74,8 @@ class LiveSocket:
         self._sending = asyncio.Lock()
         self._unread: asyncio.Queue[tuple[WatchedTurn, int]] = asyncio.Queue(MAX_UNREAD_TURNS)
         self._told: set[str] = set()
+        # As it was said in a subprotocol or in the first message; else it is in a header.
+        self._key: str | None = None
         self._prompts: asyncio.Queue[TurnRequest] = asyncio.Queue(MAX_PROMPTS)
         self._watching = ExitStack()
         # Set when the client does not keep up, to what it is told.
@@ -75,10 +83,14 @@ class LiveSocket:
 
     async def talk(self) -> None:
         """Hold the conversation until one side goes."""
-        caller = await self._let_in()
+        try:
+            caller = await self._let_in()
+        except StoreError as error:
+            await self._close(TRY_AGAIN_LATER, store_refusal(error).error.message)
+            return
         if caller is None:
             return
-        works = (self._listen(caller), self._ask_in_turn(caller), self._tell_turns())
+        works = (self._listen(), self._ask_in_turn(), self._tell_turns(), self._look_again(caller))
         tasks = [asyncio.create_task(work) for work in works]
         with self._watching:
             self._watch(caller)
@@ -97,8 +109,9 @@ class LiveSocket:
         offered = [name.strip() for name in self._socket.headers.get("sec-websocket-protocol", "").split(",")]
         key = next((name.removeprefix(KEY_PROTOCOL) for name in offered if name.startswith(KEY_PROTOCOL)), None)
         await self._socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        self._key = key
         try:
-            return caller_of(self._socket, key)
+            return await self._caller()
         except TurnRefusedError as refusal:
             if key is None and {"authorization", "x-api-key"}.isdisjoint(self._socket.headers.keys()):
                 return await self._introduced(refusal)
@@ -110,7 +123,8 @@ class LiveSocket:
             async with asyncio.timeout(KEY_WAIT_S):
                 message = _object(await self._socket.receive_text())
             if message.get("type") == "auth":
-                return caller_of(self._socket, str(message.get("key")))
+                self._key = str(message.get("key"))
+                return await self._caller()
         except WebSocketDisconnect:
             return None
         except (TimeoutError, TurnRefusedError, KeyError):
@@ -119,9 +133,26 @@ class LiveSocket:
         await self._close(UNAUTHORIZED, refusal.error.message)
         return None
 
+    async def _caller(self) -> Caller:
+        """Say who it is, and what his key allows by now."""
+        return await caller_of(self._socket, self._key, Scope.TURNS)
+
+    async def _look_again(self, caller: Caller) -> None:
+        """End the conversation when the key is revoked, or has expired."""
+        while not self._too_slow.done():
+            await asyncio.wait([self._too_slow], timeout=LOOK_AGAIN_S if caller.stored else None)
+            try:
+                await self._caller()
+            except TurnRefusedError as refusal:
+                await self._close(UNAUTHORIZED, refusal.error.message)
+                return
+            except StoreError as error:
+                # Nothing is known against the key, and nothing is done with it meanwhile.
+                _log.debug("live_socket_key_not_looked_at", reason=str(error))
+
     # What comes in
 
-    async def _listen(self, caller: Caller) -> None:
+    async def _listen(self) -> None:
         while True:
             try:
                 text = await self._socket.receive_text()
@@ -131,7 +162,7 @@ class LiveSocket:
                 await self._close(POLICY_VIOLATION, "Send text, not bytes.")
                 return
             async with self._telling_what_is_wrong():
-                await self._heard(text, caller)
+                await self._heard(text, await self._caller())
 
     @asynccontextmanager
     async def _telling_what_is_wrong(self) -> AsyncIterator[None]:
@@ -156,12 +187,29 @@ class LiveSocket:
                 await self._send({"type": "interrupted", "count": count, "session_id": self._session_id})
             case "resume":
                 await self._resume(message.get("after"), caller)
+            case "approval":
+                refuse_without(Scope.MANAGE, caller)
+                await self._decide(message, caller)
+            case "mode":
+                refuse_without(Scope.MANAGE, caller)
+                wanted = read_body(WantedMode, {"mode": message.get("mode")})
+                count = await self._talk.sessions.set_mode(self._session_id, caller, wanted.mode)
+                said: JsonObject = {"type": "mode", "mode": wanted.mode.value, "running_turns": count}
+                await self._send({**said, "session_id": self._session_id})
             case "ping":
                 await self._send({"type": "pong"})
             case "auth":
                 await self._send({"type": "welcome", "session_id": self._session_id})
             case _:
-                raise invalid("`type` must be prompt, interrupt, resume, ping or auth.", param="type")
+                raise invalid("`type` must be prompt, interrupt, approval, mode, resume, ping or auth.", param="type")
+
+    async def _decide(self, message: JsonObject, caller: Caller) -> None:
+        approval_id = str(message.get("id"))
+        named = ("decision", "input", "message")
+        decided = read_body(Decided, {name: message[name] for name in named if name in message})
+        await self._talk.sessions.approve(self._session_id, caller, approval_id, decided.verdict())
+        said = {"type": "approval_answered", "approval_id": approval_id, **answered_json(decided.verdict())}
+        await self._send({**said, "session_id": self._session_id})
 
     async def _model(self, caller: Caller) -> str:
         return await self._talk.sessions.model_of(self._session_id, caller)
@@ -173,11 +221,13 @@ class LiveSocket:
             msg = f"{MAX_PROMPTS} prompts are waiting already; let one be answered first."
             raise invalid(msg, param="type") from None
 
-    async def _ask_in_turn(self, caller: Caller) -> None:
+    async def _ask_in_turn(self) -> None:
         """Begin one turn after the other. Each waits for its session; meanwhile the client can say other things."""
         while True:
             request = await self._prompts.get()
             async with self._telling_what_is_wrong():
+                caller = await self._caller()
+                await count_request(self._socket, caller)
                 asked = replace(request, session_id=self._session_id)
                 turn = await self._talk.detached.begin(asked, caller, "native")
                 if turn.session_id != self._session_id:

@@ -13,7 +13,7 @@ from claude_code_api.flow.ledger import store_refusal
 from claude_code_api.flow.ports import Engine, EngineOffer, Store, StoreError
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.http.docs_page import docs_page
-from claude_code_api.http.guards import GuardedCaller
+from claude_code_api.http.guards import AnyCaller, MonitorCaller
 from claude_code_api.turn.errors import TurnRefusedError
 
 # The page is text and style, nothing of it runs.
@@ -77,31 +77,31 @@ def meta_routes(health: Health) -> APIRouter:
         return PlainTextResponse("ok")
 
     @router.get("/readyz")
-    async def readyz(_: GuardedCaller) -> Response:
+    async def readyz(_: AnyCaller) -> Response:
         """Say whether turns can be answered now, and if not, why."""
         report = await health.report()
         ready = report["status"] == "ok"
         return JSONResponse({"ready": ready, "problem": report["problem"]}, status_code=200 if ready else 503)
 
     @router.get("/health")
-    async def get_health(_: GuardedCaller) -> dict[str, Any]:
+    async def get_health(_: MonitorCaller) -> dict[str, Any]:
         """Describe the gateway and the CLI behind it."""
         return await health.report()
 
     @router.get("/")
-    async def index(request: Request, _: GuardedCaller) -> dict[str, Any]:
+    async def index(request: Request, _: AnyCaller) -> dict[str, Any]:
         """List what there is."""
         app: FastAPI = request.app
         return {"name": "claude-code-api", "version": __version__, "documentation": "/docs", "endpoints": _routes(app)}
 
     @router.get("/openapi.json")
-    async def openapi(request: Request, _: GuardedCaller) -> dict[str, Any]:
+    async def openapi(request: Request, _: AnyCaller) -> dict[str, Any]:
         """Describe the endpoints in OpenAPI's terms."""
         app: FastAPI = request.app
         return app.openapi()
 
     @router.get("/docs", response_class=HTMLResponse)
-    async def docs(request: Request, _: GuardedCaller) -> Response:
+    async def docs(request: Request, _: AnyCaller) -> Response:
         """Show the endpoints to a person."""
         app: FastAPI = request.app
         page = docs_page(app.openapi(), str(request.headers.get("host", "")))

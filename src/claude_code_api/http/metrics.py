@@ -13,7 +13,7 @@ from claude_code_api import __version__
 from claude_code_api.flow.ports import Engine
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.tally import Spread
-from claude_code_api.http.guards import GuardedCaller
+from claude_code_api.http.guards import MonitorCaller
 from claude_code_api.http.record import RequestRecord
 
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,7 +41,7 @@ def metrics_routes(engine: Engine, runner: TurnRunner, requests: RequestTally) -
     router = APIRouter(tags=["gateway"])
 
     @router.get("/metrics", response_class=PlainTextResponse)
-    async def metrics(_: GuardedCaller) -> Response:
+    async def metrics(_: MonitorCaller) -> Response:
         """Count turns, tokens, dollars, first tokens, processes, waiting requests and errors."""
         lines = [line for family in _families(engine, runner, requests) for line in family]
         return PlainTextResponse("\n".join(lines) + "\n", media_type=_TYPE)

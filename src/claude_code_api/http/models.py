@@ -9,9 +9,10 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 
 from claude_code_api.dialects.fields import shown
+from claude_code_api.flow.access import Caller
 from claude_code_api.flow.catalogue import Catalogue, Model
 from claude_code_api.http.errors import from_anthropics_client
-from claude_code_api.http.guards import GuardedCaller
+from claude_code_api.http.guards import TurnCaller
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
 
 # Anthropic's own.
@@ -24,23 +25,23 @@ def model_routes(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(prefix="/v1/models", tags=["models"])
 
     @router.get("")
-    async def list_models(request: Request, _: GuardedCaller) -> dict[str, Any]:
+    async def list_models(request: Request, caller: TurnCaller) -> dict[str, Any]:
         """List every model that a request may name; in pages where `anthropic-version` is sent."""
-        models = await catalogue.models()
+        models = await _models(catalogue, caller)
         if from_anthropics_client(request.scope):
             return _anthropic_page(models, request)
         return {"object": "list", "data": [_entry(model) for model in models]}
 
     @router.get("/capabilities")
-    async def list_capabilities(_: GuardedCaller) -> dict[str, Any]:
+    async def list_capabilities(caller: TurnCaller) -> dict[str, Any]:
         """List what is known of each model: context, prices, what it can do."""
-        return {"object": "list", "data": [_capabilities(model) for model in await catalogue.models()]}
+        return {"object": "list", "data": [_capabilities(model) for model in await _models(catalogue, caller)]}
 
     @router.get("/{model_id:path}")
-    async def get_model(model_id: str, request: Request, _: GuardedCaller) -> dict[str, Any]:
+    async def get_model(model_id: str, request: Request, caller: TurnCaller) -> dict[str, Any]:
         """Describe one model, found by its id or by an alias."""
         model = await catalogue.find(model_id)
-        if model is None:
+        if model is None or model not in await _models(catalogue, caller):
             message = f"The model {model_id!r} does not exist; GET /v1/models lists the ones that do."
             raise TurnRefusedError(TurnError(ErrorKind.MODEL_NOT_FOUND, message, source="client", param="model"))
         if from_anthropics_client(request.scope):
@@ -48,6 +49,11 @@ def model_routes(catalogue: Catalogue) -> APIRouter:
         return {**_entry(model), "id": model_id, "claude_model": model.id}
 
     return router
+
+
+async def _models(catalogue: Catalogue, caller: Caller) -> tuple[Model, ...]:
+    """The ones that the caller may use."""
+    return await (catalogue.models() if caller.models is None else catalogue.among(caller.models))
 
 
 def _entry(model: Model) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from claude_code_api.flow.records import ProjectPatch
 from claude_code_api.flow.sessions import Projects
+from claude_code_api.http.guarded_route import GuardedRoute
 from claude_code_api.http.guards import GuardedCaller
 from claude_code_api.http.said import list_json, project_json
 from claude_code_api.http.wanted import ChangedProject, NewProject, ProjectsWanted
@@ -15,7 +16,7 @@ from claude_code_api.http.wanted import ChangedProject, NewProject, ProjectsWant
 
 def project_routes(projects: Projects) -> APIRouter:
     """Make the routes."""
-    router = APIRouter(prefix="/v1/projects", tags=["projects"])
+    router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=GuardedRoute)
 
     @router.get("")
     async def list_projects(caller: GuardedCaller, wanted: Annotated[ProjectsWanted, Query()]) -> dict[str, Any]:
@@ -26,7 +27,14 @@ def project_routes(projects: Projects) -> APIRouter:
     @router.post("", status_code=201)
     async def make_project(caller: GuardedCaller, wanted: NewProject) -> dict[str, Any]:
         """Make a project, with a directory of its own."""
-        made = await projects.add(caller, name=wanted.name, description=wanted.description, profile=wanted.profile)
+        made = await projects.add(
+            caller,
+            name=wanted.name,
+            description=wanted.description,
+            profile=wanted.profile,
+            mode=wanted.mode,
+            trusted=wanted.trusted,
+        )
         return project_json(made)
 
     @router.get("/{project_id}")

@@ -5,7 +5,7 @@ No prompt, no answer and no key has a field here, so none can be logged by accid
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 from starlette.types import Scope
@@ -52,8 +52,13 @@ class RequestRecord:
 
     def line(self) -> dict[str, object]:
         """The fields that have a value."""
-        fields = {name: value for name, value in asdict(self).items() if value is not None}
-        return {name: value[:_MAX_CHARS] if isinstance(value, str) else value for name, value in fields.items()}
+        found = ((name, getattr(self, name)) for name in _FIELDS)
+        return {
+            name: value[:_MAX_CHARS] if isinstance(value, str) else value for name, value in found if value is not None
+        }
+
+
+_FIELDS: Final = tuple(field.name for field in fields(RequestRecord))
 
 
 def attach(scope: Scope, record: RequestRecord) -> None:

@@ -20,6 +20,18 @@ _log = structlog.get_logger("claude_code_api.request")
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+# What a browser may do with an answer: show it as what it is, in no frame, without running anything, and forget it.
+_FOR_BROWSERS: Final = (
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("cache-control", "no-store"),
+)
+_FOR_BROWSERS_WITH_TLS: Final = (*_FOR_BROWSERS, ("strict-transport-security", "max-age=31536000"))
+
+
 class RequestLog:
     """Pure ASGI middleware."""
 
@@ -48,7 +60,8 @@ class RequestLog:
                 headers["x-request-id"] = request_id
                 # The same under the name that Anthropic's clients know.
                 headers["request-id"] = request_id
-                headers["x-content-type-options"] = "nosniff"
+                for name, value in _FOR_BROWSERS if scope["scheme"] == "http" else _FOR_BROWSERS_WITH_TLS:
+                    headers.setdefault(name, value)
             await send(message)
 
         try:

@@ -19,7 +19,7 @@ from claude_code_api.flow.access import Caller
 from claude_code_api.flow.detached import WatchedTurn
 from claude_code_api.flow.kept import Kept, KeptTurn
 from claude_code_api.http.answers import Begin, TurnAnswer
-from claude_code_api.http.guards import GuardedCaller
+from claude_code_api.http.guards import AskingCaller, TurnCaller
 from claude_code_api.http.json_body import decode_object
 from claude_code_api.http.record import record_of
 from claude_code_api.http.turns import BODY, TurnResponse, Turns, idempotency_key
@@ -39,7 +39,7 @@ def response_routes(turns: Turns, kept: Kept) -> APIRouter:
     router = APIRouter(prefix=RESPONSES, tags=["turns"])
 
     @router.post("", name=OPENAI_RESPONSES.name, openapi_extra=BODY, response_class=Response)
-    async def make_response(request: Request, caller: GuardedCaller) -> Response:
+    async def make_response(request: Request, caller: AskingCaller) -> Response:
         """Answer, or begin to: with `background` the answer is asked for later."""
         body = await request.body()
         asked = await _with_referred_items(decode_object(body), kept, caller)
@@ -53,7 +53,7 @@ def response_routes(turns: Turns, kept: Kept) -> APIRouter:
         return TurnResponse(TurnAnswer(OPENAI_RESPONSES, turn, begin, turns.pulse, turns.clock))
 
     @router.post("/compact")
-    async def compact(caller: GuardedCaller) -> Response:  # noqa: ARG001 - who has no key is told nothing
+    async def compact(caller: TurnCaller) -> Response:  # noqa: ARG001 - who has no key is told nothing
         """Refuse: a conversation is compacted by its client, or by the CLI where an agent is at work."""
         message = "Compaction is not served: send the conversation as you want it to be known."
         raise TurnRefusedError(TurnError(ErrorKind.NOT_FOUND, message, source="client"))
@@ -96,7 +96,7 @@ def _add_one(router: APIRouter, turns: Turns, kept: Kept) -> None:
     async def get_response(
         request: Request,
         response_id: str,
-        caller: GuardedCaller,
+        caller: TurnCaller,
         stream: Annotated[bool, Query(description="Its events, as they come or came.")] = False,  # noqa: FBT002 - a query parameter has no position
         starting_after: Annotated[int, Query(ge=-1, description="The number of the last event known.")] = -1,
     ) -> Response:
@@ -114,14 +114,14 @@ def _add_one(router: APIRouter, turns: Turns, kept: Kept) -> None:
         return TurnResponse(TurnAnswer(dialect, asked, again, turns.pulse, turns.clock))
 
     @router.delete("/{response_id}")
-    async def delete_response(response_id: str, caller: GuardedCaller) -> dict[str, Any]:
+    async def delete_response(response_id: str, caller: TurnCaller) -> dict[str, Any]:
         """Forget a response; one that runs in the background ends. What was said stays in its session."""
         if not await kept.forget(turn_id_of(response_id), caller):
             raise no_such_response()
         return {"id": response_id, "object": "response", "deleted": True}
 
     @router.post("/{response_id}/cancel")
-    async def cancel_response(response_id: str, caller: GuardedCaller) -> Response:
+    async def cancel_response(response_id: str, caller: TurnCaller) -> Response:
         """End a response that runs in the background; what it said so far is kept."""
         found = await _found(kept, response_id, caller)
         if not _echo_of(found).get("background"):
@@ -174,7 +174,7 @@ def _add_input(router: APIRouter, kept: Kept) -> None:
     async def list_input_items(
         request: Request,
         response_id: str,
-        caller: GuardedCaller,
+        caller: TurnCaller,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Items at most.")] = DEFAULT_PAGE,
         after: Annotated[str | None, Query(description="The item after which the page begins.")] = None,
         order: Annotated[Literal["asc", "desc"], Query(description="asc: the oldest first.")] = "desc",

@@ -20,6 +20,8 @@ def project_json(project: Project) -> dict[str, Any]:
         "description": project.description,
         "path": project.path,
         "profile": project.profile.value,
+        "mode": project.mode.value,
+        "trusted": project.trusted,
         "created_at": int(project.created_s),
         "updated_at": int(project.updated_s),
         "is_active": project.is_active,
@@ -37,6 +39,7 @@ def session_json(session: Session, *, now_s: float) -> dict[str, Any]:
         "model": session.model,
         "system_prompt": "\n\n".join(block.text for block in session.system) or None,
         "profile": session.profile.value,
+        "mode": session.mode.value,
         "message_count": session.message_count,
         "turn_count": session.turn_count,
         "total_tokens": total_tokens(session.usage),
@@ -66,6 +69,8 @@ def message_json(entry: StoredMessage) -> dict[str, Any]:
         "created_at": int(entry.created_s),
         "truncated": entry.truncated,
         "in_history": entry.in_history,
+        # What the model is told of everything before this message, where that had become too long for it.
+        "summary": entry.summary,
     }
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
 from claude_code_api.flow.run_turn import TurnRunner
+from claude_code_api.http.connections import DESCRIPTORS, Connection, Crowd
+from claude_code_api.http.options import HttpOptions
 
 # After the drain every turn is over; what still holds a connection open then is cut.
 CLOSE_S: Final = 3
@@ -23,11 +28,16 @@ KEEP_ALIVE_S: Final = 30
 MAX_WS_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 
 
-def server_config(app: ASGIApp) -> uvicorn.Config:
-    """Say how HTTP is spoken."""
-    return uvicorn.Config(
+# TLS 1.3 and the suites of 1.2 that keep a secret even if the key is lost later.
+TLS_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+def server_config(app: ASGIApp, options: HttpOptions, *, descriptors: int = DESCRIPTORS) -> uvicorn.Config:
+    """Say how HTTP is spoken, and to how many."""
+    crowd = Crowd.of(options.max_connections, options.max_unknown_connections, descriptors)
+    config = uvicorn.Config(
         app,
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(Connection, crowd)),
         ws="websockets-sansio",
         ws_max_size=MAX_WS_MESSAGE_BYTES,
         # A few bytes of text gain nothing by it, and each connection would hold its dictionaries.
@@ -35,12 +45,52 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         access_log=False,
-        # Nobody is taken at the word of an X-Forwarded-For.
-        proxy_headers=False,
+        # Nobody else is taken at the word of an X-Forwarded-For.
+        proxy_headers=bool(options.trusted_proxies),
+        forwarded_allow_ips=list(options.trusted_proxies),
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=CLOSE_S,
+        ssl_context_factory=None if options.tls_cert is None else lambda _config, _default: tls_context(options),
     )
+    config.load()
+    return config
+
+
+class TransportError(Exception):
+    """What is set about TLS or proxies cannot be; the text says why."""
+
+
+def check_transport(options: HttpOptions) -> None:
+    """Return if TLS and proxies are set so that they work; raises `TransportError` else."""
+    for name in options.trusted_proxies:
+        try:
+            ipaddress.ip_network(name, strict=False)
+        except ValueError as error:
+            # A star, for one, would let everybody say where he comes from.
+            raise TransportError(f"The setting trusted_proxies names no address and no network: {name!r}.") from error
+    if options.tls_cert is None:
+        if options.tls_key is not None or options.tls_client_ca is not None:
+            raise TransportError("The settings tls_key and tls_client_ca need tls_cert, the certificate itself.")
+        return
+    try:
+        tls_context(options)
+    except (OSError, ssl.SSLError) as error:
+        raise TransportError(f"TLS cannot be served with {options.tls_cert}: {error}.") from error
+
+
+def tls_context(options: HttpOptions) -> ssl.SSLContext:
+    """Make what HTTPS is served with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(TLS_CIPHERS)
+    context.set_alpn_protocols(["http/1.1"])
+    # With an empty password it would ask at the terminal.
+    context.load_cert_chain(str(options.tls_cert), options.tls_key, options.tls_key_password or (lambda: b""))
+    if options.tls_client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(options.tls_client_ca)
+    return context
 
 
 class Server(uvicorn.Server):
@@ -51,6 +101,22 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._runner, self._drain_s = runner, drain_s
         self.listening = asyncio.Event()
+        self._cause: Exception | None = None
+
+    @contextmanager
+    def ended_by(self, cause: type[Exception]) -> Iterator[None]:
+        """End when this is raised here: `serve` raises it again."""
+        try:
+            yield
+        except cause as error:
+            self._cause, self.should_exit = error, True
+            raise
+
+    @override
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        if self._cause is not None:
+            raise self._cause
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

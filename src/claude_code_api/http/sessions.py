@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from claude_code_api.flow.ports import Clock
 from claude_code_api.flow.sessions import Sessions
 from claude_code_api.flow.transcripts import markdown_of, transcript_of
+from claude_code_api.http.guarded_route import GuardedRoute
 from claude_code_api.http.guards import GuardedCaller
 from claude_code_api.http.said import list_json, message_json, session_json, stats_json
 from claude_code_api.http.wanted import Fork, ImportedSession, MessagesWanted, SessionsWanted, WantedSession
@@ -17,7 +18,7 @@ from claude_code_api.http.wanted import Fork, ImportedSession, MessagesWanted, S
 
 def session_routes(sessions: Sessions, clock: Clock) -> APIRouter:
     """Make the routes."""
-    router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+    router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
 
     @router.get("")
     async def list_sessions(caller: GuardedCaller, wanted: Annotated[SessionsWanted, Query()]) -> dict[str, Any]:

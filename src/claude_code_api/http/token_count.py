@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from claude_code_api.dialects.anthropic_request import parse_count
 from claude_code_api.flow.token_count import TokenCounter
-from claude_code_api.http.guards import GuardedCaller
+from claude_code_api.http.guards import AskingCaller
 from claude_code_api.http.json_body import decode_object
 
 # The body is read by the dialect; what `/docs` shows of it is written here.
@@ -26,7 +26,7 @@ def token_count_routes(counter: TokenCounter) -> APIRouter:
     router = APIRouter(tags=["turns"])
 
     @router.post("/v1/messages/count_tokens", openapi_extra=_BODY)
-    async def count_tokens(request: Request, caller: GuardedCaller) -> Response:
+    async def count_tokens(request: Request, caller: AskingCaller) -> Response:
         """Count the tokens of a request's input, without an answer to it."""
         asked = parse_count(decode_object(await request.body()), dict(request.headers))
         headers = {"x-ignored-params": ", ".join(asked.ignored)} if asked.ignored else {}

@@ -22,7 +22,7 @@ from claude_code_api.flow.records import IdempotencyKey
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.http.answers import Begin, TurnAnswer
 from claude_code_api.http.errors import DIALECTS
-from claude_code_api.http.guards import GuardedCaller
+from claude_code_api.http.guards import AskingCaller
 from claude_code_api.http.json_body import decode_object
 from claude_code_api.http.pulse import Pulse
 from claude_code_api.turn.errors import invalid
@@ -96,7 +96,7 @@ def turn_routes(turns: Turns, *, apart: Collection[str] = ()) -> APIRouter:
     router = APIRouter(tags=["turns"])
 
     def add(path: str, dialect: Dialect) -> None:
-        async def answer_turn(request: Request, caller: GuardedCaller) -> Response:
+        async def answer_turn(request: Request, caller: AskingCaller) -> Response:
             body = await request.body()
             turn = dialect.parse(decode_object(body), dict(request.headers))
             begin = turns.begin(caller, dialect.name, idempotency_key(request, body))

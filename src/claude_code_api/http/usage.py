@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from claude_code_api.flow.ports import Store
-from claude_code_api.http.guards import GuardedCaller
+from claude_code_api.http.guards import UsageCaller
 from claude_code_api.http.said import total_tokens, usage_json, usage_row_json
 from claude_code_api.http.wanted import UsageWanted
 from claude_code_api.turn.events import Usage, total_usage
@@ -18,7 +18,7 @@ def usage_routes(store: Store) -> APIRouter:
     router = APIRouter(tags=["usage"])
 
     @router.get("/v1/usage")
-    async def get_usage(caller: GuardedCaller, wanted: Annotated[UsageWanted, Query()]) -> dict[str, Any]:
+    async def get_usage(caller: UsageCaller, wanted: Annotated[UsageWanted, Query()]) -> dict[str, Any]:
         """Add up tokens and dollars. Who may manage the gateway sees everybody's, others their own."""
         query = wanted.query(None if caller.admin else caller.name)
         rows = await store.usage(query)

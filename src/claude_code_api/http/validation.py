@@ -1,4 +1,4 @@
-"""A body or a query that is not what an endpoint takes → 422 that names the field, and never what was in it."""
+"""A body or a query that is not what an endpoint takes → an error that names the field, and never what was in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from claude_code_api.http.errors import error_answer
+from claude_code_api.http.errors import error_answer, owner_of
 from claude_code_api.turn.errors import ErrorKind, TurnError
 
 
@@ -22,5 +22,7 @@ async def on_invalid(request: Request, problem: Exception) -> Response:
     also = f" ({len(others)} more)" if others else ""
     error = TurnError(ErrorKind.INVALID_REQUEST, f"`{field}`: {first['msg']}{also}", source="client", param=field)
     answer = error_answer(request.scope, error)
-    answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+    if owner_of(request.scope) is None:
+        # The vendors' own APIs say 400, and so do their dialects.
+        answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
     return answer

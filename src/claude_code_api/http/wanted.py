@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from claude_code_api.flow.records import Page, Profile, SessionPatch, SessionQuery, UsageGroup, UsageQuery
+from claude_code_api.flow.records import Mode, Page, Profile, SessionPatch, SessionQuery, UsageGroup, UsageQuery
+from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import invalid
 from claude_code_api.turn.request import TextBlock
 
@@ -24,9 +27,35 @@ Ttl = Annotated[float, Field(gt=0, le=MAX_TTL_S)]
 ModelName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
+def _with_underscores(decision: object) -> object:
+    return decision.replace("-", "_") if isinstance(decision, str) else decision
+
+
+def _writable(value: object) -> object:
+    # Half a character, or an integer of more than 64 bits: it is passed on, and written down, as JSON.
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
 class _Body(BaseModel):
     # A misspelt field would be a wish that nobody grants.
     model_config = ConfigDict(extra="forbid", strict=False)
+
+
+BodyT = TypeVar("BodyT", bound=_Body)
+
+
+def read_body(kind: type[BodyT], value: Mapping[str, Any]) -> BodyT:
+    """Read what came by another way than a request's body."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise invalid(f"`{field}`: {first['msg']}", param=field) from None
 
 
 class NewProject(_Body):
@@ -35,6 +64,9 @@ class NewProject(_Body):
     name: Name
     description: Description = ""
     profile: Profile = Profile.CHAT
+    mode: Mode = Mode.AUTO
+    # Whether its own settings, hooks, servers and CLAUDE.md count: only an administrator can say so.
+    trusted: bool = False
 
 
 class ChangedProject(_Body):
@@ -43,6 +75,8 @@ class ChangedProject(_Body):
     name: Name | None = None
     description: Description | None = None
     profile: Profile | None = None
+    mode: Mode | None = None
+    trusted: bool | None = None
     is_active: bool | None = None
 
 
@@ -54,6 +88,7 @@ class WantedSession(_Body):
     model: ModelName | None = None
     system_prompt: str | None = None
     profile: Profile | None = None
+    mode: Mode | None = None
     # Seconds after the last use; null: for ever.
     expires_after: Ttl | None = None
 
@@ -64,9 +99,39 @@ class WantedSession(_Body):
             model=self.model,
             system=_system(self.system_prompt) if "system_prompt" in self.model_fields_set else None,
             profile=self.profile,
+            mode=self.mode,
             project_id=self.project_id,
             ttl_s=(self.expires_after,) if "expires_after" in self.model_fields_set else None,
         )
+
+
+class Decided(_Body):
+    """What becomes of a call that waits for a person."""
+
+    decision: Annotated[Decision, BeforeValidator(_with_underscores)]
+    # What the call is made with, instead of what the model wanted.
+    input: Annotated[dict[str, Any] | None, BeforeValidator(_writable)] = None
+    # What the model is told of a denial.
+    message: Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARS), BeforeValidator(_writable)] = ""
+
+    def verdict(self) -> Verdict:
+        """Say it in our words."""
+        return Verdict(self.decision, message=self.message, arguments=self.input)
+
+
+class WantedMode(_Body):
+    """Whom an agent is to ask."""
+
+    mode: Mode
+
+
+class WantedRewind(_Body):
+    """Before which turn files are wanted; a message stands for its turn."""
+
+    turn_id: str | None = None
+    message_id: str | None = None
+    # Only say what it would do.
+    dry_run: bool = False
 
 
 class ImportedSession(WantedSession):

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, QueuePool
 
 from claude_code_api.storage.address import Address
+from claude_code_api.storage.tables import know_postgresql
 
 # How long a database is waited for that somebody else has locked.
 BUSY_S: Final = 5.0
@@ -58,6 +59,7 @@ def sqlite_engine(address: Address, *, connections: int = 0, writes: bool = True
 
 def postgres_engine(address: Address, *, connections: int = 0) -> Engine:
     """Know the server; connections are made when they are needed."""
+    know_postgresql()
     engine = create_engine(address.url, connect_args={"connect_timeout": CONNECT_S}, **_shared(connections))
 
     @event.listens_for(engine, "connect")

@@ -16,6 +16,7 @@ from claude_code_api.storage.engines import postgres_engine, sqlite_engine
 from claude_code_api.storage.failures import store_error
 from claude_code_api.storage.file_locks import IN_USE, FileLock, TakenError, beside
 from claude_code_api.storage.schema import version_of
+from claude_code_api.storage.sql_keys import any_key
 from claude_code_api.storage.tables import HEAD, messages, metadata, sessions, turns, usage
 
 
@@ -71,6 +72,15 @@ def _size(address: Address, connection: Connection) -> int:
         return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
     files = (address.file, address.file.with_name(f"{address.file.name}-wal"))
     return sum(file.stat().st_size for file in files if file.exists())
+
+
+def holds_a_key(address: Address, now_s: float) -> bool:
+    """Whether somebody could come in with a key that is kept in a database."""
+    if address.file is not None and not address.file.exists():
+        return False
+    with _looking(address) as connection:
+        # An older schema knows no keys.
+        return version_of(connection) == HEAD and any_key(connection, now_s)
 
 
 # Whether it holds together

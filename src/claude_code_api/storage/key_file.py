@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from claude_code_api.flow.access import new_key
+
 KEY_FILE_NAME: Final = "api-key"
-# 256 random bits.
-_KEY_BYTES: Final = 32
-_PREFIX: Final = "cca-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def read_or_make_key(directory: Path) -> FirstKey:
         return found
     make_private_directory(directory)
     path = directory / KEY_FILE_NAME
-    key = _PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+    key = new_key()
     draft = path.with_name(f".{KEY_FILE_NAME}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:

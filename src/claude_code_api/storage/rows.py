@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Row
 
-from claude_code_api.flow.records import Profile, Project, Session, StoredMessage, Turn, TurnState
+from claude_code_api.flow.records import Mode, Profile, Project, Session, StoredMessage, Turn, TurnState
 from claude_code_api.turn.block_json import blocks_json, blocks_of
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import Ended, EndReason, Usage
@@ -106,6 +106,8 @@ def project_values(project: Project) -> Values:
         "created_s": project.created_s,
         "updated_s": project.updated_s,
         "is_active": int(project.is_active),
+        "mode": project.mode.value,
+        "trusted": int(project.trusted),
         "words": folded(project.name, project.description),
     }
 
@@ -121,6 +123,8 @@ def project_of(row: AnyRow) -> Project:
         created_s=row.created_s,
         updated_s=row.updated_s,
         is_active=bool(row.is_active),
+        mode=Mode(row.mode),
+        trusted=bool(row.trusted),
     )
 
 
@@ -149,6 +153,7 @@ def session_values(session: Session) -> Values:
         "forked_from": session.forked_from,
         "forked_at": session.forked_at,
         "fence": session.fence,
+        "mode": session.mode.value,
         "words": folded(session.title),
     }
 
@@ -172,6 +177,7 @@ def session_of(row: AnyRow) -> Session:
         forked_from=row.forked_from,
         forked_at=row.forked_at,
         fence=row.fence,
+        mode=Mode(row.mode),
     )
 
 
@@ -189,6 +195,7 @@ def message_values(message: StoredMessage, session_id: str, number: int) -> Valu
         "truncated": int(message.truncated),
         "in_history": int(message.in_history),
         "step": int(message.step),
+        "summary": message.summary,
         "words": words_of(message.message),
         "blocks": blocks_text(message.message.blocks),
     }
@@ -205,6 +212,7 @@ def message_of(row: AnyRow) -> StoredMessage:
         truncated=bool(row.truncated),
         in_history=bool(row.in_history),
         step=bool(row.step),
+        summary=row.summary,
     )
 
 

@@ -119,6 +119,8 @@ def _changes(patch: SessionPatch, now_s: float) -> Values:
         changes["system"] = blocks_text(patch.system)
     if patch.profile is not None:
         changes["profile"] = patch.profile.value
+    if patch.mode is not None:
+        changes["mode"] = patch.mode.value
     if patch.project_id is not None:
         changes["project_id"] = patch.project_id
     if patch.ttl_s is not None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, case, delete, insert, select, upda
 from claude_code_api.flow.ports import IdempotencyConflictError, StaleError
 from claude_code_api.flow.records import (
     Acceptance,
+    Compaction,
     IdempotencyKey,
     JournalEntry,
     StoredMessage,
@@ -18,6 +19,7 @@ from claude_code_api.flow.records import (
     TurnEnd,
     TurnState,
 )
+from claude_code_api.storage import sql_budgets
 from claude_code_api.storage.rows import (
     AnyRow,
     Values,
@@ -115,6 +117,11 @@ _ABANDON = (
     .values(state=TurnState.INTERRUPTED.value, ended_s=bindparam("now_s"))
     .returning(turns.c.id, turns.c.owner, turns.c.session_id, turns.c.project_id, turns.c.dialect, turns.c.model)
 )
+_SUM_UP = (
+    update(messages)
+    .where(messages.c.id == bindparam("of_message"), messages.c.session_id == bindparam("of_session"))
+    .values(summary=bindparam("summary"))
+)
 _DROP_EVENTS = delete(journal).where(journal.c.turn_id == bindparam("of_turn"))
 
 
@@ -139,9 +146,11 @@ def accept(connection: Connection, acceptance: Acceptance) -> None:
             _ADD_MESSAGE,
             [message_values(entry, turn.session_id, held + n) for n, entry in enumerate(acceptance.messages, 1)],
         )
-    connection.execute(_ADD_TURN, turn_values(turn))
+    connection.execute(_ADD_TURN, turn_values(turn) | sql_budgets.reserved(acceptance))
     if acceptance.idempotency is not None:
         _keep_key(connection, turn, acceptance.idempotency)
+    # Last: a request that comes again costs nothing, and is told what it came to.
+    sql_budgets.check(connection, acceptance)
 
 
 def _begin_session(connection: Connection, acceptance: Acceptance) -> int:
@@ -309,8 +318,17 @@ def finish(connection: Connection, end: TurnEnd) -> None:
         first = count - len(said) + 1
         rows = [message_values(message, end.session_id, first + n) for n, message in enumerate(said)]
         connection.execute(_ADD_MESSAGE, rows)
+    if end.compaction is not None:
+        _sum_up(connection, end, end.compaction)
     if not end.keep_events:
         connection.execute(_DROP_EVENTS, {"of_turn": end.turn_id})
+
+
+def _sum_up(connection: Connection, end: TurnEnd, compaction: Compaction) -> None:
+    of_turn = select(messages.c.id).where(messages.c.session_id == end.session_id, messages.c.turn_id == end.turn_id)
+    first = compaction.message_id or connection.execute(of_turn.order_by(messages.c.number).limit(1)).scalar()
+    values = {"of_message": first, "of_session": end.session_id, "summary": compaction.summary}
+    connection.execute(_SUM_UP, values)
 
 
 def _end_turn(connection: Connection, end: TurnEnd, used: Usage, number: int | None) -> None:
@@ -328,6 +346,7 @@ def _end_turn(connection: Connection, end: TurnEnd, used: Usage, number: int | N
         raise StaleError(f"turn {end.turn_id} is over, or not of session {end.session_id}")
     bill = {"state": end.state.value, "ended_s": end.ended_s, "day": day_of(end.ended_s)}
     connection.execute(_ADD_USAGE, _billed(turn) | bill | usage_values(used))
+    sql_budgets.add(connection, turn.owner, end)
 
 
 def was_finished(connection: Connection, end: TurnEnd) -> bool:

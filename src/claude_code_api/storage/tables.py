@@ -29,7 +29,7 @@ from sqlalchemy.engine import Dialect
 from typing_extensions import override
 
 # The newest script in `migrations/versions`.
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 
 # PostgreSQL's text holds every character but NUL; written as these, NUL goes in and comes out in both databases.
 _ESCAPE: Final = "\x1a"
@@ -95,6 +95,9 @@ projects: Final = Table(
     _needed("is_active", Integer),
     # What a search looks at.
     _needed("words", ExactText),
+    Column("mode", Text, nullable=False, server_default="auto"),
+    # Whether its own settings, hooks and servers count.
+    Column("trusted", Integer, nullable=False, server_default="0"),
     Index(None, "owner", "created_s", "id"),
     **STRICT,
 )
@@ -126,6 +129,7 @@ sessions: Final = Table(
     Column("head_digest", LargeBinary),
     Column("open_digest", LargeBinary),
     _needed("words", ExactText),
+    Column("mode", Text, nullable=False, server_default="auto"),
     Index(None, "owner", "last_used_s", "id"),
     Index(None, "owner", "head_digest"),
     Index(None, "owner", "open_digest"),
@@ -150,9 +154,25 @@ messages: Final = Table(
     # JSON, in which NUL is an escape.
     _needed("blocks", Text),
     Column("step", Integer, nullable=False, server_default="0"),
+    # What the model is told of everything before this message, where the conversation has outgrown it.
+    Column("summary", ExactText),
     UniqueConstraint("session_id", "number"),
     **STRICT,
 )
+
+_RUNNING: Final = text("ended_s IS NULL")
+# Of turns that run: few, among all that ever were.
+_OF_RUNNING: Final = (
+    Index("ix_turns_running", "owner", sqlite_where=_RUNNING),
+    Index("ix_turns_unfinished", "boot_id", sqlite_where=_RUNNING),
+)
+
+
+def know_postgresql() -> None:
+    """Say what PostgreSQL has to know beside. Saying it loads 2 MB of SQLAlchemy, so it is said where it is wanted."""
+    for index in _OF_RUNNING:
+        index.dialect_options["postgresql"]["where"] = _RUNNING
+
 
 turns: Final = Table(
     "turns",
@@ -177,10 +197,11 @@ turns: Final = Table(
     Column("answer_number", Integer),
     # A JSON object, of its dialect's own.
     Column("note", Text),
+    # What it may come to, until it is over.
+    Column("reserved_usd", NUMBER),
+    Column("reserved_tokens", BIG),
     Index(None, "session_id", "fence"),
-    Index(
-        "ix_turns_unfinished", "boot_id", sqlite_where=text("ended_s IS NULL"), postgresql_where=text("ended_s IS NULL")
-    ),
+    *_OF_RUNNING,
     **STRICT,
 )
 
@@ -227,6 +248,75 @@ usage: Final = Table(
     Index(None, "owner", "ended_s"),
     Index(None, "ended_s"),
     Index(None, "session_id"),
+    **STRICT,
+)
+
+# Whoever holds a key whose SHA-256 is here may come in. What he makes has the key's id for its owner.
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", ExactText, primary_key=True),
+    _needed("digest", LargeBinary),
+    _needed("name", ExactText),
+    # Each a JSON list; null: all there are.
+    _needed("scopes", Text),
+    Column("projects", Text),
+    Column("models", Text),
+    _needed("profile", Text),
+    Column("requests_per_minute", Integer),
+    Column("burst", Integer),
+    Column("concurrent_turns", Integer),
+    Column("queue", Integer),
+    Column("usd_per_month", NUMBER),
+    Column("usd_per_day", NUMBER),
+    Column("tokens_per_month", BIG),
+    Column("tokens_per_day", BIG),
+    _needed("created_s", NUMBER),
+    _needed("created_by", ExactText),
+    Column("expires_s", NUMBER),
+    Column("revoked_s", NUMBER),
+    Column("last_used_s", NUMBER),
+    UniqueConstraint("digest"),
+    Index(None, "created_s", "id"),
+    **STRICT,
+)
+
+# The bill by owner and day, added up, so that a budget is looked at without reading every turn of a month.
+spending: Final = Table(
+    "spending",
+    metadata,
+    Column("owner", ExactText, primary_key=True),
+    Column("day", Text, primary_key=True),
+    _needed("cost_usd", NUMBER),
+    _needed("tokens", BIG),
+    **STRICT,
+)
+
+# Requests that a limit has let through, for as long as it counts them.
+rate_hits: Final = Table(
+    "rate_hits",
+    metadata,
+    Column("name", ExactText, primary_key=True),
+    Column("at_s", NUMBER, primary_key=True),
+    # Tells two of the same moment apart; it says nothing else.
+    Column("nonce", BIG, primary_key=True, autoincrement=False),
+    Index(None, "at_s"),
+    **STRICT,
+)
+
+# Who did what. Nothing here is ever changed: each hash covers the text beside it and the hash before it.
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    _needed("at_s", NUMBER),
+    _needed("key", ExactText),
+    _needed("kind", Text),
+    # JSON, and exactly the text that was hashed.
+    _needed("body", Text),
+    _needed("hash", LargeBinary),
+    Index(None, "key", "number"),
+    Index(None, "at_s"),
     **STRICT,
 )
 

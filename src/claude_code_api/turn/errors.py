@@ -34,6 +34,7 @@ class ErrorKind(Enum):
     CONTEXT_TOO_LONG = "context_too_long"
     # The gateway cannot take it, now.
     RATE_LIMITED = "rate_limited"
+    BUDGET_SPENT = "budget_spent"
     AT_CAPACITY = "at_capacity"
     SHUTTING_DOWN = "shutting_down"
     NO_CREDENTIALS = "no_credentials"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from claude_code_api.turn.approvals import Decision, Settler
 from claude_code_api.turn.errors import TurnError
 from claude_code_api.turn.request import JsonObject
 
@@ -97,12 +98,40 @@ class ToolActivity:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalWanted:
-    """A tool call waits for a person."""
+    """A tool call waits for a person.
+
+    `shown` is what a person needs to see of it: its `kind` is diff, command, plan, questions or arguments. `always`
+    names what `allow_always` would allow, or is "" where that cannot be. Engines know of no deadline: `expires_s`, Unix
+    time, is written in where the turn is run.
+    """
 
     approval_id: str
     tool_id: str
     tool_name: str
     arguments: JsonObject
+    shown: JsonObject = field(default_factory=dict)
+    always: str = ""
+    expires_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSettled:
+    """The call waits no longer. `edited`: it is made with other arguments than the model's."""
+
+    approval_id: str
+    tool_id: str
+    decision: Decision
+    by: Settler
+    message: str = ""
+    edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The conversation had outgrown the model: from now on it knows the first `before` messages by a summary alone."""
+
+    summary: str
+    before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +186,15 @@ class Failed:
 
 
 TurnEvent: TypeAlias = (
-    Started | PartStarted | PartDelta | PartEnded | ToolActivity | ApprovalWanted | Usage | Ended | Failed
+    Started
+    | PartStarted
+    | PartDelta
+    | PartEnded
+    | ToolActivity
+    | Compacted
+    | ApprovalWanted
+    | ApprovalSettled
+    | Usage
+    | Ended
+    | Failed
 )

@@ -1,9 +1,12 @@
 """The legal order of a turn's events, in one table.
 
-    Started (PartStarted PartDelta* PartEnded | ToolActivity | ApprovalWanted | Usage)* (Ended | Failed)
+    Started (Part | ToolActivity | Compacted | Approval | Usage)* (Ended | Failed)
+    Part: PartStarted (PartDelta | Approval)* PartEnded
+    Approval: ApprovalWanted | ApprovalSettled
 
 At most one part is open; exactly one terminal event comes, and nothing after it. `Failed` may come at any point, also
-before `Started` and inside a part. `Ended` never comes inside a part. The table is checked on every event, in tests
+before `Started` and inside a part. `Ended` never comes inside a part. A tool may run while the model still speaks, so
+questions about it, and their answers, come when they come. The table is checked on every event, in tests
 and in production: an engine that breaks it is a bug, and a client must not be the one to find it.
 """
 
@@ -12,7 +15,9 @@ from __future__ import annotations
 from enum import Enum
 
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     Failed,
     PartDelta,
@@ -40,12 +45,20 @@ NEXT: dict[State, dict[type[TurnEvent], State]] = {
     State.BETWEEN: {
         PartStarted: State.IN_PART,
         ToolActivity: State.BETWEEN,
+        Compacted: State.BETWEEN,
         ApprovalWanted: State.BETWEEN,
+        ApprovalSettled: State.BETWEEN,
         Usage: State.BETWEEN,
         Ended: State.OVER,
         Failed: State.OVER,
     },
-    State.IN_PART: {PartDelta: State.IN_PART, PartEnded: State.BETWEEN, Failed: State.OVER},
+    State.IN_PART: {
+        PartDelta: State.IN_PART,
+        ApprovalWanted: State.IN_PART,
+        ApprovalSettled: State.IN_PART,
+        PartEnded: State.BETWEEN,
+        Failed: State.OVER,
+    },
     State.OVER: {},
 }
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from claude_code_api.turn.errors import TurnError
 from claude_code_api.turn.events import (
+    ApprovalSettled,
     ApprovalWanted,
+    Compacted,
     Ended,
     Failed,
     PartDelta,
@@ -42,10 +44,12 @@ class TurnResult:
 
     started: Started | None = None
     # Everything that was said and done, in order.
-    steps: tuple[Part | ToolActivity | ApprovalWanted, ...] = ()
+    steps: tuple[Part | ToolActivity | ApprovalWanted | ApprovalSettled, ...] = ()
     usage: Usage | None = None
     ended: Ended | None = None
     error: TurnError | None = None
+    # What became of the conversation before it, if it outgrew the model meanwhile.
+    compacted: Compacted | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -53,7 +57,7 @@ class TurnResult:
         return tuple(step for step in self.steps if isinstance(step, Part))
 
     @property
-    def activity(self) -> tuple[ToolActivity | ApprovalWanted, ...]:
+    def activity(self) -> tuple[ToolActivity | ApprovalWanted | ApprovalSettled, ...]:
         """What the CLI's own tools did."""
         return tuple(step for step in self.steps if not isinstance(step, Part))
 
@@ -65,17 +69,18 @@ class TurnResult:
 class Fold:
     """Collects events one by one; `result` may be asked for at any time."""
 
-    __slots__ = ("_ended", "_error", "_open", "_pieces", "_started", "_steps", "_usage")
+    __slots__ = ("_compacted", "_ended", "_error", "_open", "_pieces", "_started", "_steps", "_usage")
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._started: Started | None = None
-        self._steps: list[Part | ToolActivity | ApprovalWanted] = []
+        self._steps: list[Part | ToolActivity | ApprovalWanted | ApprovalSettled] = []
         self._open: PartStarted | None = None
         self._pieces: list[str] = []
         self._usage: Usage | None = None
         self._ended: Ended | None = None
         self._error: TurnError | None = None
+        self._compacted: Compacted | None = None
 
     def push(self, event: TurnEvent) -> None:
         """Take one event."""
@@ -88,8 +93,10 @@ class Fold:
                 self._close(event.signature, whole=True)
             case Started():
                 self._started = event
-            case ToolActivity() | ApprovalWanted():
+            case ToolActivity() | ApprovalWanted() | ApprovalSettled():
                 self._steps.append(event)
+            case Compacted():
+                self._compacted = event
             case Usage():
                 self._usage = event
             case Ended():
@@ -114,6 +121,7 @@ class Fold:
             usage=self._usage,
             ended=self._ended,
             error=self._error,
+            compacted=self._compacted,
         )
 
 
