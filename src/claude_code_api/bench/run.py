@@ -26,6 +26,8 @@ from claude_code_api.engine.options import EngineOptions
 QUIET_LOAD: Final = 1.5
 # What is the default; a wider scenario needs more.
 MAX_TURNS: Final = 16
+# More than a CLI ever takes here: how many stay warm is not what is measured.
+CLI_MIB: Final = 512
 IDLE_S: Final = 1.0
 
 
@@ -69,14 +71,16 @@ async def run(plan: Plan, progress: Overall, against: Against | None, standin_po
         fewer = 2 + len(others)
         singles = sum(steps([scenario], 1 + fewer, plan.warm_ups) for scenario in one_by_one)
         kept = sum(steps([scenario], fewer, plan.warm_ups) for scenario in following)
-        progress.begin(plan.starts + 3 + singles + kept + steps(together, fewer, plan.warm_ups))
+        progress.begin(plan.starts + 3 + singles + kept + steps(together, fewer, plan.wide_warm_ups))
 
         widest = max(MAX_TURNS, *plan.levels)
         imports = await import_time(root, plan.imports)
         progress.step("import of the command line")
         starts = await _starts(root, standin.url, binary, plan.starts - 1, progress)
         gateway: Server = await stack.enter_async_context(
-            gateway_server(root / "gateway", standin.url, binary, max_turns=widest, max_idle=widest)
+            gateway_server(
+                root / "gateway", standin.url, binary, max_turns=widest, max_idle=widest, pool_mib=widest * CLI_MIB
+            )
         )
         progress.step("start of the gateway")
         health = await gateway.get("/health")
@@ -93,7 +97,7 @@ async def run(plan: Plan, progress: Overall, against: Against | None, standin_po
         cli_mb = floor.rss_mb
         for scenario in following:
             await run_together([scenario], live, upstream, plan.warm_ups, progress)
-        await run_together(together, live, upstream, plan.warm_ups, progress)
+        await run_together(together, live, upstream, plan.wide_warm_ups, progress)
 
         repeated = [
             Repeated("start until it listens", "ms", (*starts, gateway.start_ms), "CLI initialized", _few(floor)),

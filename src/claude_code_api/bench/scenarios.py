@@ -50,12 +50,16 @@ class Plan:
     slow_readers: int = 8
     # A CLI's first turns are its slowest; all systems get as many.
     warm_ups: int = 3
+    # On two cores, many at once do not get far with it in one wave.
+    wide_warm_ups: int = 10
     starts: int = 3
     imports: int = 5
 
 
 FULL: Final = Plan(turns=20, history_turns=10, waves=4)
-QUICK: Final = Plan(turns=4, history_turns=2, waves=1, levels=(1, 8), sizes=(10, 100), idle_clients=200, warm_ups=2)
+QUICK: Final = Plan(
+    turns=4, history_turns=2, waves=1, levels=(1, 8), sizes=(10, 100), idle_clients=200, warm_ups=2, wide_warm_ups=3
+)
 
 
 def plan_for(turns: int | None, levels: tuple[int, ...] | None, *, quick: bool) -> Plan:
