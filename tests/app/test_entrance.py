@@ -102,7 +102,7 @@ def test_loopback_without_keys_is_open_when_that_is_wanted(host: str, has_key: b
 
 
 @pytest.mark.parametrize("host", EXPOSED)
-def test_exposed_without_a_key_is_refused_and_none_is_made(host: str, bare: Path) -> None:
+def test_item_01_exposed_without_a_key_is_refused_and_none_is_made(host: str, bare: Path) -> None:
     before = listening()
     with pytest.raises(StartError, match="there is no key yet") as refusal:
         open_entrance(settings_for(host))
@@ -123,7 +123,7 @@ def test_exposed_with_a_key_asks_for_it(host: str, kind: str, bare: Path) -> Non
 
 @pytest.mark.parametrize("host", EXPOSED)
 @pytest.mark.parametrize("has_key", [True, False])
-def test_exposed_without_keys_is_refused_whatever_there_is(host: str, has_key: bool, bare: Path) -> None:
+def test_item_01_exposed_without_keys_is_refused_whatever_there_is(host: str, has_key: bool, bare: Path) -> None:
     if has_key:
         read_or_make_key(bare / "data")
     before = listening()

@@ -48,7 +48,7 @@ def read_until(lines: Iterator[str], text: str) -> None:
     assert any(text in line for line in lines)
 
 
-def test_the_first_start_makes_a_key_and_shows_it_once(tmp_path: Path, upstream: StandIn) -> None:
+def test_item_02_the_first_start_makes_a_key_and_shows_it_once(tmp_path: Path, upstream: StandIn) -> None:
     with serve(tmp_path, upstream) as first:
         key = first.key
         assert first.welcome.count(f"this once: {key}") == 1

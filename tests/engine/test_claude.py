@@ -217,7 +217,7 @@ TEXTS = ["--settings={}", "-p", "@/etc/passwd", "/model x", "'; rm -rf /", "ü\u
 
 
 @pytest.mark.parametrize("number", range(6))
-async def test_no_byte_of_a_request_is_in_argv_or_environment(fake: FakeSite, number: int) -> None:
+async def test_item_06_no_byte_of_a_request_is_in_argv_or_environment(fake: FakeSite, number: int) -> None:
     marks = (f"MARK{index}{text}" for index, text in zip(itertools.count(), itertools.cycle(TEXTS[number:] + TEXTS)))
     messages = [Message("user", (TextBlock(next(marks)),))]
     for _ in range(number):

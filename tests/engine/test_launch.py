@@ -187,7 +187,7 @@ MARKED = TEXT.map(lambda text: f"MARK{text}")
 
 
 @given(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), MARKED), max_size=4), MARKED)
-def test_no_byte_of_a_request_is_in_argv_or_environment(said: list[tuple[str, str]], last: str) -> None:
+def test_item_06_no_byte_of_a_request_is_in_argv_or_environment(said: list[tuple[str, str]], last: str) -> None:
     messages = [Message(role, (TextBlock(text),)) for role, text in said]  # type: ignore[arg-type]
     seating = arrange([*messages, Message("user", (TextBlock(last),))])
     resume = Resume(HOME.transcript, seating.entry_uuids[-1]) if seating.entry_uuids else None

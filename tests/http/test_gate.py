@@ -117,7 +117,7 @@ def error_of(answer: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("access", [None, OPEN], ids=["keys", "no keys"])
-async def test_a_foreign_host_reaches_no_route(access: Access | None) -> None:
+async def test_item_04_a_foreign_host_reaches_no_route(access: Access | None) -> None:
     async with running(access=access) as gateway:
         for method, path in routes_of(gateway):
             for host in FOREIGN_HOSTS:
@@ -128,7 +128,7 @@ async def test_a_foreign_host_reaches_no_route(access: Access | None) -> None:
 
 
 @pytest.mark.parametrize("access", [None, OPEN], ids=["keys", "no keys"])
-async def test_a_foreign_origin_reaches_no_route(access: Access | None) -> None:
+async def test_item_04_a_foreign_origin_reaches_no_route(access: Access | None) -> None:
     async with running(access=access, http=NAMED) as gateway:
         for method, path in routes_of(gateway):
             for origin in FOREIGN_ORIGINS:
@@ -213,7 +213,7 @@ async def test_an_upgrade_to_a_web_socket_is_no_way_around(gateway: Running) -> 
         assert status_of(await gateway.raw(head("GET", "/", *extra, *upgrade))) == status
 
 
-async def test_no_header_ever_lets_another_page_read(gateway: Running) -> None:
+async def test_item_05_no_header_ever_lets_another_page_read(gateway: Running) -> None:
     for method, path in [*routes_of(gateway), ("OPTIONS", CHAT), ("OPTIONS", "/"), ("GET", "/nothing")]:
         for origin in ("http://evil.test", "http://localhost", "null"):
             preflight = ("Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization")

@@ -48,7 +48,7 @@ RIGHT: list[dict[str, str]] = [
 ]
 
 
-async def test_every_route_but_one_asks_for_a_key() -> None:
+async def test_item_03_every_route_but_one_asks_for_a_key() -> None:
     errors = list[dict[str, Any]]()
     patient = AccessOptions(failed_keys_per_minute=0)
     async with running(keys=patient) as gateway, gateway.client() as stranger:

@@ -53,7 +53,7 @@ async def visited(block: Cells, ground: Ground, profile: Profile) -> str:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.value)
-async def test_item_8_all_of_them_are_inert(tmp_path: Path, upstream: StandIn, profile: Profile) -> None:
+async def test_item_08_all_of_them_are_inert(tmp_path: Path, upstream: StandIn, profile: Profile) -> None:
     assert len(REPOSITORIES) >= AT_LEAST
     grounds = {name: built(tmp_path, name) for name in REPOSITORIES}
     at_once = asyncio.Semaphore(AT_ONCE)

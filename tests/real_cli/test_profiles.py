@@ -115,7 +115,7 @@ def furnish(directory: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("profile", OFFERED, ids=lambda profile: profile.value)
-async def test_item_9_twelve_calls(tmp_path: Path, upstream: StandIn, profile: Profile) -> None:
+async def test_item_09_twelve_calls(tmp_path: Path, upstream: StandIn, profile: Profile) -> None:
     here, outside = furnish(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         place = "/project" if profile in {S, F} else str(here)
@@ -127,7 +127,7 @@ async def test_item_9_twelve_calls(tmp_path: Path, upstream: StandIn, profile: P
     assert OUTSIDE not in str([record.body for record in upstream.received])
 
 
-async def test_item_9_chat_has_no_tools(tmp_path: Path, upstream: StandIn) -> None:
+async def test_item_09_chat_has_no_tools(tmp_path: Path, upstream: StandIn) -> None:
     here, outside = furnish(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         tried = Tried(here, outside, str(here), listener.getsockname()[1])

@@ -32,7 +32,7 @@ def test_the_corpus_is_large_enough() -> None:
 
 
 @pytest.mark.timeout(60)
-async def test_each_of_200_texts_is_literal_as_a_message(rig: Rig) -> None:
+async def test_item_07_each_of_200_texts_is_literal_as_a_message(rig: Rig) -> None:
     async with rig.live() as live:
         for directory in (live.home.cwd, live.home.home):
             (directory / "planted.txt").write_text(SECRET)
@@ -48,7 +48,7 @@ async def test_each_of_200_texts_is_literal_as_a_message(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("shift", [0, 1], ids=["even ones the user's", "odd ones the user's"])
-async def test_each_of_200_texts_is_literal_as_history(rig: Rig, shift: int) -> None:
+async def test_item_07_each_of_200_texts_is_literal_as_history(rig: Rig, shift: int) -> None:
     texts = SPOKEN[shift:] + SPOKEN[:shift]
     texts = texts if len(texts) % 2 else texts[:-1]
     history = tuple(said(role, text) for role, text in zip(cycle(("user", "assistant")), texts, strict=False))
