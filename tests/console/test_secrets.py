@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,7 +54,9 @@ class Search:
     def look_at_processes(self, pids: set[int]) -> None:
         for pid in pids:
             for what in ("environ", "cmdline"):
-                self.look(f"/proc/{pid}/{what}", Path(f"/proc/{pid}/{what}").read_bytes())
+                # One that has just ended has neither.
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    self.look(f"/proc/{pid}/{what}", Path(f"/proc/{pid}/{what}").read_bytes())
 
 
 @contextmanager
