@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,3 +59,11 @@ def everybody_below(pid: int) -> set[int]:
     while found := {child for child, parent in parents.items() if parent in below | {pid}} - below:
         below |= found
     return below
+
+
+def files_below(root: Path) -> Iterator[tuple[Path, bytes]]:
+    """What stands in the files of a program that runs: it makes and removes some meanwhile."""
+    for place, _, names in os.walk(root):
+        for path in (Path(place) / name for name in names):
+            with suppress(OSError):
+                yield path, path.read_bytes()

@@ -16,6 +16,7 @@ from claude_code_api.engine.process import ControlRefusedError, ProcessDeadError
 from claude_code_api.standin import Answer, Gate, Text
 from claude_code_api.turn.events import Ended, EndReason, PartDelta, TurnEvent
 from claude_code_api.turn.request import JsonObject, Message, TextBlock, ToolResultBlock, ToolUseBlock, TurnRequest
+from tests.real_cli.living import files_below
 from tests.real_cli.rig import IDENTITY, MODEL, Live, Rig, as_blocks, blocking, rest, said, terminal, texts_of
 
 DANGEROUS = ("/compact", "/heapdump", "@planted.txt", "/model opus", "!ls", "#note")
@@ -145,8 +146,8 @@ async def test_resume_by_path_reads_a_minimal_transcript_and_leaves_it_alone(rig
         await live.ask("new")
         assert live.home.transcript.read_bytes() == before
         # Nothing of the conversation is written anywhere else.
-        others = [path for path in live.home.root.rglob("*") if path.is_file() and path != live.home.transcript]
-        assert not any(b"old question" in path.read_bytes() or b"old answer" in path.read_bytes() for path in others)
+        others = [text for path, text in files_below(live.home.root) if path != live.home.transcript]
+        assert not any(b"old question" in text or b"old answer" in text for text in others)
     assert as_blocks(rig.body()["messages"]) == TOLD
 
 
