@@ -37,7 +37,7 @@ PLAIN = {"limit", "order", "stream", "starting_after", "files", "expired", "form
 PLAIN |= {"until", "model", "revoked", "kind"}
 # Of the answer's moment, or of how often was asked: of nobody's things.
 UNLIKE_HEADERS = re.compile(
-    r"date|request-id|x-request-id|.*-reset.*|.*-remaining-requests|.*-requests-remaining|.*-ms"
+    r"date|request-id|x-request-id|.*-reset.*|.*-remaining-(?:requests|tokens)|.*-(?:requests|tokens)-remaining|.*-ms"
 )
 TIMES = re.compile(r"\b1[789]\d{8}(\.\d+)?\b|\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
 # Packed, texts of one length have many; and the page of documentation tells the name that it was asked under.

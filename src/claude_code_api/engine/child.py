@@ -97,8 +97,8 @@ class Child:
     async def spawn(cls, launch: Launch) -> Child:
         """Start it. The lifeline's writing end never leaves the gateway: no child inherits it."""
         read_end, write_end = os.pipe()
-        try:
-            transport, pipes = await asyncio.get_running_loop().subprocess_exec(
+        spawning = asyncio.ensure_future(
+            asyncio.get_running_loop().subprocess_exec(
                 _Pipes,
                 *launch.under_warden(read_end),
                 env=dict(launch.env),
@@ -106,8 +106,17 @@ class Child:
                 pass_fds=(read_end,),
                 start_new_session=True,
             )
+        )
+        try:
+            transport, pipes = await asyncio.shield(spawning)
         except BaseException:
+            # Cancelled in the middle, there is a process all the same: it ends before this does.
+            await asyncio.wait([spawning])
             os.close(write_end)
+            if spawning.exception() is None:
+                # Its warden sees the lifeline closed, and goes after everything below it.
+                _, told = spawning.result()
+                await told.gone.wait()
             raise
         finally:
             os.close(read_end)
