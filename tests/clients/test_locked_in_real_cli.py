@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from claude_code_api.standin import StandIn, ToolUse, calls, says
+from claude_code_api.standin import Answer as Scripted
+from claude_code_api.standin import StandIn, Text, ToolUse, Usage, calls, says
 from tests.clients.test_agent_real_cli import ask, kept, make, offered_upstream, results_upstream
 from tests.clients.whole_way import whole_way
 from tests.http.loopback import Running
+from tests.http.test_api_keys import make as make_key
+from tests.http.test_key_limits import NO_RATE
 from tests.real_cli.cells import jail_here
 
 pytestmark = pytest.mark.real_cli
@@ -90,10 +93,7 @@ async def test_a_key_s_models_are_all_that_its_jail_may_ask(tmp_path: Path, upst
         key = (await gateway.http.post("/v1/keys", json=wanted)).json()["key"]
         async with gateway.client(authorization=f"Bearer {key}") as theirs:
             made = (await theirs.post("/v1/projects", json={"name": "p", "profile": "shell"})).json()
-            body = json.dumps(
-                {"model": "claude-opus-4-1", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}
-            )
-            use = f"curl -s --unix-socket /run/gateway/model.sock -H 'content-type: application/json' -d '{body}' http://x/v1/messages"
+            use = asking_by_itself("claude-opus-4-1")
             upstream.play(calls(ToolUse("toolu_1", "Bash", {"command": use})), says("done"))
             asked = {"model": "haiku", "messages": [{"role": "user", "content": "go"}]}
             answer = await theirs.post("/v1/chat/completions", json=asked, headers={"x-project-id": made["id"]})
@@ -101,6 +101,69 @@ async def test_a_key_s_models_are_all_that_its_jail_may_ask(tmp_path: Path, upst
         (result,) = results_upstream(upstream)
         assert "this model is not allowed here" in json.dumps(result["content"])
         assert len(upstream.messages) == 2
+
+
+# What runs in the jail and knows where the agent's door is.
+BY_ITSELF = """
+import json, socket, sys
+for _ in range(int(sys.argv[2])):
+    with socket.socket(socket.AF_UNIX) as door:
+        door.connect("/run/gateway/model.sock")
+        body = json.dumps({"model": sys.argv[1], "max_tokens": 9, "messages": [{"role": "user", "content": "aside"}]})
+        head = "POST /v1/messages HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\n"
+        door.sendall(f"{head}content-length: {len(body)}\\r\\n\\r\\n{body}".encode())
+        answer = b"".join(iter(lambda: door.recv(65536), b""))
+        print(answer.split()[1].decode(), answer.rpartition(b"\\r\\n\\r\\n")[2].decode(), flush=True)
+"""
+
+
+def asking_by_itself(model: str, times: int = 1) -> str:
+    return f"/usr/bin/python3 - {model} {times} <<'END'{BY_ITSELF}END"
+
+
+class TestA24:
+    """What runs in a jail has the agent's door, and the agent's budget."""
+
+    MODEL = "claude-3-5-haiku-20241022"
+
+    async def run(
+        self, tmp_path: Path, upstream: StandIn, times: int, **terms: Any
+    ) -> tuple[list[Any], dict[str, Any], list[str]]:
+        """Two turns in which a script asks so often; their answers, what the key has used, and what the script saw."""
+        async with gateway_at(tmp_path, upstream) as gateway:
+            made = await make_key(gateway, **NO_RATE, profile="shell", **terms)
+            async with gateway.client(authorization=f"Bearer {made['key']}") as theirs:
+                place = (await theirs.post("/v1/projects", json={"name": "p", "profile": "shell"})).json()
+                use = ToolUse("toolu_1", "Bash", {"command": f"({asking_by_itself(self.MODEL, times)}\n) > seen.txt"})
+                upstream.always(Scripted((Text("aside"),), usage=Usage(1000, 100)))
+                upstream.play(Scripted((use,), stop_reason="tool_use", usage=Usage(10, 5)))
+                body = {"model": self.MODEL, "messages": [{"role": "user", "content": "go"}]}
+                headers = {"x-project-id": place["id"]}
+                answers = [await theirs.post("/v1/chat/completions", json=body, headers=headers) for _ in range(2)]
+            rows = (await gateway.http.get("/v1/usage", params={"group_by": "key"})).json()["data"]
+            (used,) = [row for row in rows if row["key"] == made["id"]]
+            return answers, used, read(place, "seen.txt").splitlines()
+
+    async def test_what_it_asks_by_itself_is_on_the_bill(self, tmp_path: Path, upstream: StandIn) -> None:
+        answers, used, seen = await self.run(tmp_path, upstream, 3)
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert [line.split()[0] for line in seen] == ["200"] * 3
+        # The call, three times aside, the answer to the call; and one more turn.
+        assert used["total_tokens"] == 15 + 3 * 1100 + 2 * 1100
+        assert answers[0].json()["usage"]["total_tokens"] == 15 + 4 * 1100
+        assert len(upstream.messages) == 6
+
+    async def test_over_the_budget_it_is_refused_and_the_turn_is_over(self, tmp_path: Path, upstream: StandIn) -> None:
+        answers, used, seen = await self.run(tmp_path, upstream, 30, budget_tokens=3000)
+        assert [(answer.status_code, answer.json()["error"]["code"]) for answer in answers] == [
+            (429, "insufficient_quota"),
+            (429, "insufficient_quota"),
+        ]
+        assert "stopped in the middle" in answers[0].json()["error"]["message"]
+        # The third one aside went over it, and was the last.
+        assert used["total_tokens"] == 15 + 3 * 1100
+        assert len(upstream.messages) == 4
+        assert [line.split()[0] for line in seen].count("200") <= 3
 
 
 class TestTrust:

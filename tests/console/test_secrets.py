@@ -14,6 +14,7 @@ import pytest
 
 from claude_code_api.standin import Answer, Gate, StandIn, Text, ToolUse, calls
 from tests.console.gateway_process import GatewayProcess, descendants, streaming
+from tests.real_cli.living import files_below
 
 pytestmark = pytest.mark.real_cli
 
@@ -46,10 +47,9 @@ class Search:
         self.found += [f"{name} in {place}" for name, text in self.secrets.items() if text in content and name != but]
 
     def look_below(self, directory: Path) -> None:
-        for path in directory.rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                # The one file that is there to hold a key, and that one alone.
-                self.look(str(path), path.read_bytes(), but="first" if path.name == "api-key" else "")
+        for path, text in files_below(directory):
+            # The one file that is there to hold a key, and that one alone.
+            self.look(str(path), text, but="first" if path.name == "api-key" else "")
 
     def look_at_processes(self, pids: set[int]) -> None:
         for pid in pids:

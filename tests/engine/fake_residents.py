@@ -12,11 +12,12 @@ from typing import Any, cast
 
 from typing_extensions import override
 
+from claude_code_api.engine.door import Door, Terms
 from claude_code_api.engine.launch import Home
 from claude_code_api.engine.mailbox import Mailbox
 from claude_code_api.engine.overlay import PLACEHOLDER
 from claude_code_api.engine.process import CliProcess, ProcessState, RunningTurn
-from claude_code_api.engine.relay import Door, Relay
+from claude_code_api.engine.relay import Relay
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.starter import unavailable
 from claude_code_api.engine.translate import Translator
@@ -110,5 +111,5 @@ async def rounds() -> None:
 
 
 async def take_turn(resident: Resident) -> None:
-    given = Handover("u", [PLACEHOLDER], {})
+    given = Handover("u", [PLACEHOLDER], Terms())
     await resident.begin(Translator("t", 0), given)

@@ -1,36 +1,32 @@
-"""Relay: one process's door to the model's API. A client takes the CLI's place, and the upstream shows its bytes."""
+"""Relay: what passes a process's door on its way to the model. A client takes the CLI's place, and the upstream shows
+its bytes."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import json
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from claude_code_api.engine.doorway import MAX_CONNECTIONS, MAX_HEAD_BYTES
-from claude_code_api.engine.options import Credentials, EngineOptions
+from claude_code_api.engine.door import Terms
+from claude_code_api.engine.options import Credentials
 from claude_code_api.engine.rehearsal import REHEARSED
-from claude_code_api.engine.relay import Door, Relay, Told
+from claude_code_api.engine.relay import Told
 from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails, says
+from tests.engine.doors import KEY, UVLOOP, Wire, entry, wire
 
-KEY = Credentials(api_key="sk-real")
 BODY = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
 CLOSED = "one turn is one request"
-
-Play = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": True}
+    return UVLOOP
 
 
 @pytest.fixture(autouse=True)
@@ -38,95 +34,6 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Whatever happens at a door, the HTTP server has nothing to complain about."""
     yield
     assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
-
-
-@dataclass
-class Wire:
-    """An upstream of plain bytes: keeps what it got, and says what it is told to say."""
-
-    play: Play
-    url: str = ""
-    heads: list[bytes] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                self.heads.append(head)
-                length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-                self.bodies.append(await reader.readexactly(int(length[1]) if length else 0))
-                await self.play(writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    def headers(self, name: str) -> list[str]:
-        """All values of a header in the last request."""
-        found = re.findall(rf"^{name}: (.*)\r$", self.heads[-1].decode("latin-1"), re.IGNORECASE | re.MULTILINE)
-        return [str(value) for value in found]
-
-
-@asynccontextmanager
-async def wire(*pieces: bytes, head: str = "200 OK", fields: str = "") -> AsyncIterator[Wire]:
-    """Answer every request with these bytes as its body."""
-
-    async def play(writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 {head}\r\ncontent-length: {sum(map(len, pieces))}\r\n{fields}\r\n".encode())
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-
-    found = Wire(play)
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server:
-        yield found
-
-
-@dataclass
-class Entry:
-    """A door, and the client that the CLI would be."""
-
-    door: Door
-    client: httpx2.AsyncClient
-    path: Path
-
-    async def ask(
-        self, body: bytes = b"{}", target: str = "/v1/messages", headers: Mapping[str, str] | None = None
-    ) -> httpx2.Response:
-        found = {"x-api-key": "sk-ant-relay", **(headers or {})}
-        return await self.client.post(target, content=body, headers=found)
-
-    async def begin(self, body: bytes, length: int | None = None) -> Callable[[], None]:
-        """Ask on a connection of its own; returns what ends that connection."""
-        _, writer = await asyncio.open_unix_connection(str(self.path))
-        size = len(body) if length is None else length
-        writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (size, body))
-        await writer.drain()
-        return writer.close
-
-    async def turn(
-        self, body: bytes = b"{}", target: str = "/v1/messages", headers: Mapping[str, str] | None = None
-    ) -> httpx2.Response:
-        self.door.admit()
-        return await self.ask(body, target, headers)
-
-
-@asynccontextmanager
-async def entry(directory: Path, url: str, credentials: Credentials = KEY, *, retries: int = 0) -> AsyncIterator[Entry]:
-    relay = Relay(EngineOptions(anthropic_base_url=url, upstream_retries=retries), credentials)
-    # How long it waits is not what is asked here.
-    relay.pauses_s = tuple(0.0 for _ in relay.pauses_s)
-    path = directory / "door"
-    door = await relay.open(path)
-    transport = httpx2.AsyncHTTPTransport(uds=str(path))
-    try:
-        async with httpx2.AsyncClient(transport=transport, base_url="http://model.invalid") as client:
-            yield Entry(door, client, path)
-    finally:
-        await door.close()
-        await relay.close()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +81,7 @@ async def test_one_request_for_each_turn(tmp_path: Path) -> None:
 
 async def test_of_two_at_once_one_passes(tmp_path: Path) -> None:
     async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-        inner.door.admit()
+        inner.door.admit(Terms())
         answers = await asyncio.gather(*(inner.ask(b"x" * 300_000) for _ in range(5)))
         assert sorted(answer.status_code for answer in answers) == [200, 400, 400, 400, 400]
         assert len(upstream.heads) == 1
@@ -228,7 +135,7 @@ async def test_a_packed_answer_stays_packed(tmp_path: Path) -> None:
         wire(packed, fields="content-encoding: gzip\r\n") as upstream,
         entry(tmp_path, upstream.url) as inner,
     ):
-        inner.door.admit()
+        inner.door.admit(Terms())
         async with inner.client.stream("POST", "/v1/messages", content=b"{}") as answer:
             assert b"".join([piece async for piece in answer.aiter_raw()]) == packed
             assert answer.headers["content-encoding"] == "gzip"
@@ -262,7 +169,7 @@ async def test_paths_and_queries_are_kept(tmp_path: Path, base: str) -> None:
 )
 async def test_other_places_are_not_there(tmp_path: Path, method: str, target: str) -> None:
     async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-        inner.door.admit()
+        inner.door.admit(Terms())
         request = inner.client.build_request(method, f"http://model.invalid{target}")
         assert (await inner.client.send(request)).status_code == 404
         # It costs nothing: the turn's request still passes.
@@ -292,7 +199,7 @@ async def test_events_come_as_they_are_said_however_they_are_split(tmp_path: Pat
     with StandIn(pace_ms=0) as upstream:
         upstream.play(streamed("hel", Gate("one"), "lo \U0001f600", Gate("two"), "!"))
         async with entry(tmp_path, upstream.base_url) as inner:
-            inner.door.admit()
+            inner.door.admit(Terms())
             async with inner.client.stream("POST", "/v1/messages", json=BODY) as answer:
                 pieces = answer.aiter_raw()
                 seen = b""
@@ -310,7 +217,7 @@ async def test_a_broken_answer_is_not_a_finished_one(tmp_path: Path, before: tup
     with StandIn(pace_ms=0) as upstream:
         upstream.play(streamed(*before, Break("cut")))
         async with entry(tmp_path, upstream.base_url) as inner:
-            inner.door.admit()
+            inner.door.admit(Terms())
             seen: list[bytes] = []
 
             async def read() -> None:
@@ -330,7 +237,7 @@ async def test_who_leaves_is_gone_at_once(tmp_path: Path, hold: bool) -> None:
     with StandIn(pace_ms=0) as upstream:
         upstream.play(Answer((Text("a"),), hold=Gate("g")) if hold else streamed("a", Gate("g"), "b"))
         async with entry(tmp_path, upstream.base_url) as inner:
-            inner.door.admit()
+            inner.door.admit(Terms())
             leave = await inner.begin(json.dumps(BODY).encode())
             await asyncio.to_thread(upstream.wait_at_gate, "g")
             leave()
@@ -342,13 +249,13 @@ async def test_who_leaves_is_gone_at_once(tmp_path: Path, hold: bool) -> None:
 
 async def test_a_request_that_is_not_finished_goes_nowhere(tmp_path: Path) -> None:
     async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-        inner.door.admit()
+        inner.door.admit(Terms())
         leave = await inner.begin(b"begun", length=100)
         leave()
         # Two round trips later the door has seen it begin and end.
         for _ in range(2):
             assert (await inner.client.get("/")).status_code == 404
-        inner.door.admit()
+        inner.door.admit(Terms())
         await inner.ask(b"whole")
         assert upstream.bodies == [b"whole"]
 
@@ -440,7 +347,7 @@ async def test_a_slow_cli_makes_the_upstream_wait(tmp_path: Path) -> None:
     server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
     found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, entry(tmp_path, found.url) as inner:
-        inner.door.admit()
+        inner.door.admit(Terms())
         reader, writer = await asyncio.open_unix_connection(str(inner.path), limit=1024)
         writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
         await full.wait()
@@ -456,7 +363,7 @@ async def test_who_does_not_wait_for_the_answer_is_not_served(tmp_path: Path) ->
     with StandIn(pace_ms=0) as upstream:
         upstream.play(Answer((Text("a"),), hold=Gate("g")))
         async with entry(tmp_path, upstream.base_url) as inner:
-            inner.door.admit()
+            inner.door.admit(Terms())
             reader, writer = await asyncio.open_unix_connection(str(inner.path))
             body = json.dumps(BODY).encode()
             request = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
@@ -479,95 +386,6 @@ async def test_what_is_no_request_ends_the_connection_and_nothing_else(tmp_path:
         assert (await inner.turn()).content == b"ok"
 
 
-class TestA24:
-    """What shares a jail with an agent has the agent's door, too, and knows better than the CLI what to ask for."""
-
-    @pytest.mark.parametrize(
-        ("method", "target"),
-        [
-            ("GET", "/v1/messages"),
-            ("PUT", "/v1/messages"),
-            ("POST", "/v1/models"),
-            ("POST", "/v1/messages/batches"),
-            ("POST", "/v1/messages/../files"),
-            ("POST", "//v1/messages"),
-            ("POST", "/V1/messages"),
-            ("POST", "/v1/messages/"),
-        ],
-    )
-    async def test_other_paths_and_methods_are_not_there(self, tmp_path: Path, method: str, target: str) -> None:
-        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-            inner.door.admit(10)
-            _, said = await spoken(
-                inner, b"%b %b HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n" % (method.encode(), target.encode())
-            )
-            assert said.startswith(b"HTTP/1.1 404 ")
-            assert upstream.heads == []
-
-    @pytest.mark.parametrize(
-        ("body", "status"),
-        [
-            (b'{"model":"allowed"}', 200),
-            (b'{"model":"other"}', 403),
-            (b'{"model":"allowed","model":"other"}', 403),
-            (b'{"model":["allowed"]}', 403),
-            (b'["allowed"]', 403),
-            (b"{", 403),
-            (b"", 403),
-        ],
-    )
-    async def test_only_the_models_that_it_may_ask(self, tmp_path: Path, body: bytes, status: int) -> None:
-        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-            inner.door.admit(10, models=frozenset({"allowed"}))
-            assert (await inner.ask(body)).status_code == status
-            assert len(upstream.heads) == (status == 200)
-
-    async def test_what_one_hop_says_to_another_is_not_passed_on(self, tmp_path: Path) -> None:
-        theirs = dict.fromkeys(("cookie", "proxy-authorization", "te", "trailer", "expect", "keep-alive"), "planted")
-        async with wire(b"ok", fields="set-cookie: a=b\r\n") as upstream, entry(tmp_path, upstream.url) as inner:
-            answer = await inner.turn(headers={**theirs, "x-passed": "yes"})
-            assert "set-cookie" not in answer.headers
-            assert [name for name in theirs if upstream.headers(name)] == []
-            assert upstream.headers("x-passed") == ["yes"]
-
-    async def test_a_head_without_an_end(self, tmp_path: Path) -> None:
-        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-            inner.door.admit()
-            head = b"POST /v1/messages HTTP/1.1\r\nx-long: " + b"x" * (2 * MAX_HEAD_BYTES)
-            assert await spoken(inner, head) == (True, b"")
-            assert (await inner.ask()).content == b"ok", "and others are served"
-
-    async def test_a_large_body_is_no_long_head(self, tmp_path: Path) -> None:
-        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-            large = b"x" * (4 * MAX_HEAD_BYTES)
-            assert (await inner.turn(large)).content == b"ok"
-            assert upstream.bodies == [large]
-
-    async def test_so_many_connections_and_no_more(self, tmp_path: Path) -> None:
-        async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-            opened = [await asyncio.open_unix_connection(str(inner.path)) for _ in range(MAX_CONNECTIONS + 1)]
-            assert await opened[-1][0].read() == b"", "the last one is hung up on"
-            opened[0][1].close()
-            await opened[0][1].wait_closed()
-            for _, writer in opened[1:]:
-                writer.close()
-                await writer.wait_closed()
-            assert (await inner.turn()).content == b"ok"
-
-
-async def spoken(inner: Entry, raw: bytes) -> tuple[bool, bytes]:
-    """Whether a connection of its own was ended, and what was said on it until then."""
-    reader, writer = await asyncio.open_unix_connection(str(inner.path))
-    writer.write(raw)
-    try:
-        said = await reader.readuntil(b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return True, b""
-    finally:
-        writer.close()
-    return False, said
-
-
 class TestLaidOver:
     """What a turn asks is laid over the CLI's own request; the rest stays as the CLI wrote it."""
 
@@ -576,7 +394,7 @@ class TestLaidOver:
     async def test_fields_go_upstream_in_the_place_of_the_clis(self, tmp_path: Path) -> None:
         async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
             messages: Any = [{"role": "user", "content": [{"type": "text", "text": "hi \u2028"}]}]
-            inner.door.admit(fields={"messages": messages, "top_k": 9007199254740993})
+            inner.door.admit(Terms(fields={"messages": messages, "top_k": 9007199254740993}))
             assert (await inner.ask(self.OWN, "/v1/messages?beta=true")).status_code == 200
             asked = json.loads(upstream.bodies[0])
             assert asked == {"model": "m", "messages": messages, "max_tokens": 32000, "top_k": 9007199254740993}
@@ -584,21 +402,21 @@ class TestLaidOver:
 
     async def test_they_are_of_one_turn(self, tmp_path: Path) -> None:
         async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-            inner.door.admit(fields={"max_tokens": 7})
+            inner.door.admit(Terms(fields={"max_tokens": 7}))
             await inner.ask(self.OWN)
             await inner.turn(self.OWN)
             assert [json.loads(body)["max_tokens"] for body in upstream.bodies] == [7, 32000]
 
     async def test_a_count_of_tokens_is_left_alone(self, tmp_path: Path) -> None:
         async with wire(b"{}") as upstream, entry(tmp_path, upstream.url) as inner:
-            inner.door.admit(fields={"max_tokens": 7})
+            inner.door.admit(Terms(fields={"max_tokens": 7}))
             await inner.ask(self.OWN, "/v1/messages/count_tokens")
             assert upstream.bodies == [self.OWN]
 
     @pytest.mark.parametrize("own", [b"no json", b"[]", OWN.replace(b'"."', b'"Hi"')])
     async def test_what_is_not_the_turns_reaches_nobody(self, tmp_path: Path, own: bytes) -> None:
         async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
-            inner.door.admit(2, fields={"messages": []})
+            inner.door.admit(Terms(2, fields={"messages": []}))
             for _ in range(2):
                 refused = await inner.ask(own)
                 assert refused.status_code == 400
@@ -612,7 +430,7 @@ class TestLaidOver:
         with StandIn(pace_ms=0) as upstream:
             upstream.play(fails(status, "prompt is too long"), says("in short"))
             async with entry(tmp_path, upstream.base_url) as inner:
-                inner.door.admit(3, compacts=True)
+                inner.door.admit(Terms(3, compacts=True))
                 body = json.dumps(BODY).encode()
                 answers = [(await inner.ask(body)).status_code for _ in range(2)]
                 assert answers == [status, again]

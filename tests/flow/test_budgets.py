@@ -8,7 +8,7 @@ import pytest
 
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.amounts import Budget, Charge, Reservation
-from claude_code_api.flow.budgets import Purse, budget_refusal, charge_for, reservation_for, seconds_left
+from claude_code_api.flow.budgets import budget_refusal, charge_for, reservation_for, seconds_left
 from claude_code_api.flow.catalogue import Model
 from claude_code_api.flow.ports import BudgetError
 from claude_code_api.flow.records import Profile
@@ -132,25 +132,3 @@ def test_what_is_spent_is_told_apart_from_what_is_only_reserved() -> None:
     assert reserved.kind is ErrorKind.RATE_LIMITED
     assert reserved.retry_after_s is not None
     assert reserved.retry_after_s < 60
-
-
-@pytest.mark.parametrize(
-    ("used", "empty"),
-    [
-        (Usage(900_000, 0), False),
-        (Usage(1_000_000, 0), True),
-        (Usage(0, 200_000), True),
-        (Usage(0, 0, 10_000_000), True),
-        (Usage(0, 0, 0, 800_000), True),
-        (Usage(1, 1, cost_usd=1.5), True),
-        (Usage(1, 1, cost_usd=0.5), False),
-    ],
-)
-def test_an_agents_purse_is_empty_when_its_dollar_is_spent(used: Usage, empty: bool) -> None:
-    assert Purse(1.0, 10**9, (1.0, 5.0)).is_empty_after(used) is empty
-
-
-def test_an_agents_purse_is_empty_when_its_tokens_are_spent() -> None:
-    purse = Purse(10**9, 100, (1.0, 5.0))
-    assert not purse.is_empty_after(Usage(50, 49))
-    assert purse.is_empty_after(Usage(40, 40, 10, 10))

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from claude_code_api.engine.scripted import ScriptedEngine
+from claude_code_api.engine.scripted import PassBeside, ScriptedEngine
 from claude_code_api.flow.amounts import Budget, Reservation
 from claude_code_api.flow.options import AccessOptions, RatesIn
 from claude_code_api.flow.ports import Plan
@@ -275,6 +275,28 @@ class TestBudgets:
             assert code(await ask(1)) == "rate_limit_exceeded"
             assert await gateway.gateway.ledger.recover() == 1
             assert (await ask(2)).status_code == 200
+
+    async def test_what_passes_beside_an_agent_is_on_the_bill_and_counts(self) -> None:
+        """What runs in its jail can ask the model by itself, of which the agent says nothing."""
+
+        def script(plan: Plan) -> list[Any]:
+            *events, _, ended = answer_events(plan, "a")
+            return [*events, PassBeside(Usage(500, 100)), Usage(12, 5, cost_usd=0.01), ended]
+
+        async with running(ScriptedEngine(script)) as gateway:
+            made = await make(gateway, **NO_RATE, profile="read", budget_tokens=1000)
+            async with gateway.client(authorization=f"Bearer {made['key']}") as client:
+                project = (await client.post("/v1/projects", json={"name": "p", "profile": "read"})).json()["id"]
+                first = await say(gateway, you("a"), client=client, project_id=project)
+                assert first.json()["usage"]["total_tokens"] == 600
+                second = await say(gateway, you("b"), client=client, project_id=project)
+                assert (second.status_code, code(second)) == (429, "insufficient_quota")
+                assert "stopped in the middle" in second.json()["error"]["message"]
+            spent = (await gateway.store.spending(made["id"], now_s=time.time())).month
+            assert spent.tokens == 1200
+            assert spent.usd > 0.01, "what the agent tells that it has cost is not all"
+            rows = (await gateway.http.get("/v1/usage", params={"group_by": "key"})).json()["data"]
+            assert rows[0]["total_tokens"] == 1200
 
     async def test_an_agent_runs_alone_in_a_budget(self) -> None:
         door = Door()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -66,4 +67,6 @@ def files_below(root: Path) -> Iterator[tuple[Path, bytes]]:
     for place, _, names in os.walk(root):
         for path in (Path(place) / name for name in names):
             with suppress(OSError):
-                yield path, path.read_bytes()
+                # Whatever else there is: a pipe, say, would have its reader wait.
+                if stat.S_ISREG(path.lstat().st_mode):
+                    yield path, path.read_bytes()

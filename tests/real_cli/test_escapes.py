@@ -149,6 +149,7 @@ async def test_nothing_gets_out(
     assert {record.path for record in upstream.received} == {"/v1/messages"}
     assert {record.headers.get("x-api-key") for record in upstream.received} == {key}
     assert not any("planted" in str(record.headers.values()) for record in upstream.received)
+    assert not any("web_fetch" in json.dumps(record.body) for record in upstream.received)
     assert {record.body["model"] for record in upstream.messages} == {MODEL}
 
 

@@ -24,7 +24,7 @@ from claude_code_api.standin import StandIn, ToolUse, calls
 from claude_code_api.turn.errors import ErrorKind, TurnRefusedError
 from claude_code_api.turn.request import Message, TextBlock
 from tests.real_cli.cells import cells, jail_here
-from tests.real_cli.living import Mourner, everybody_below
+from tests.real_cli.living import Mourner, everybody_below, files_below
 
 LOCKED_IN = [Profile.SHELL, Profile.FULL]
 GATEWAY = Path(__file__).with_name("locked_gateway.py")
@@ -252,7 +252,7 @@ async def test_item_11_no_secret_is_anywhere_in_it(
 
 
 def everything_in(directory: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+    return b"".join(text for _, text in files_below(directory))
 
 
 def write_when_read(fifo: Path, look: Callable[[], list[str]]) -> None:

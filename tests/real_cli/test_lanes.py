@@ -10,7 +10,7 @@ import pytest
 from claude_code_api.engine.options import Credentials
 from claude_code_api.turn.events import Ended, EndReason
 from claude_code_api.turn.request import TextBlock
-from tests.real_cli.living import processes_of
+from tests.real_cli.living import files_below, processes_of
 from tests.real_cli.rig import IDENTITY, Rig, asks, plain, texts_of
 
 SECRET = "made-up-secret-4711-abcdefghijklmnopqrstuvwxyz"
@@ -63,7 +63,7 @@ async def test_a_credential_is_in_no_argv_no_file_and_no_words(rig: Rig, kind: s
 
 
 def _files_with(directory: Path, secret: str) -> list[Path]:
-    return [path for path in directory.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    return [path for path, text in files_below(directory) if secret.encode() in text]
 
 
 async def test_a_login_directory_without_a_login_is_no_credential(rig: Rig) -> None:

@@ -18,7 +18,9 @@ from typing import Final
 from typing_extensions import override
 
 from claude_code_api.engine.agent_translate import AgentTranslator
+from claude_code_api.engine.customs import addresses_in
 from claude_code_api.engine.desk import Desk
+from claude_code_api.engine.door import AgentTerms, Terms
 from claude_code_api.engine.failures import as_told
 from claude_code_api.engine.launch import Agent, Lane, lane_for, profile_flags, unworkable
 from claude_code_api.engine.modes import cli_mode, free_in, tools_in
@@ -193,14 +195,9 @@ class ClaudeEngine:
         resident, _ = await self._starter.start_and_ask(plan.model, seating, prompt, agent)
         fields = parameter_fields(plan.request, plan.effort_levels)
         steps = self.options.agent_steps
-        given = Handover(
-            str(uuid.uuid4()),
-            blocks_json(seating.last),
-            fields,
-            requests=steps * REQUESTS_OF_A_STEP,
-            compacts=True,
-            models=plan.models,
-        )
+        beside = AgentTerms(plan.models, addresses_in(plan.request.messages), plan.purse)
+        terms = Terms(steps * REQUESTS_OF_A_STEP, fields, compacts=True, agent=beside)
+        given = Handover(str(uuid.uuid4()), blocks_json(seating.last), terms)
         try:
             witness = plan.witness
             denied = witness.denied if witness is not None else None
@@ -225,7 +222,7 @@ class ClaudeEngine:
     async def _warm(self, plan: Plan) -> AsyncIterator[Lease]:
         """A process that knows nothing, with the whole request laid over what it would send."""
         fields = whole_request(plan.request, plan.effort_levels)
-        given = Handover(str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], fields)
+        given = Handover(str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], Terms(fields=fields))
         resident = await self._pool.claim(Claim(plan.principal, plan.model))
         turn = None
         try:
@@ -252,7 +249,7 @@ class ClaudeEngine:
         system, prompt = (system_fields(plan.request), "") if clean else ({}, system_prompt(plan.request))
         resident, _ = await self._starter.start_and_ask(plan.model, seating, prompt)
         fields = {**parameter_fields(plan.request, plan.effort_levels), **system}
-        given = Handover(str(uuid.uuid4()), blocks_json(seating.last), fields)
+        given = Handover(str(uuid.uuid4()), blocks_json(seating.last), Terms(fields=fields))
         try:
             turn = await self._begin(resident, Translator(plan.turn_id, plan.created_s), given)
             try:

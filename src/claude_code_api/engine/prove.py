@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import orjson
 
 from claude_code_api import __version__
+from claude_code_api.engine.door import Terms
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.overlay import PLACEHOLDER, whole_request
 from claude_code_api.engine.process import ControlRefusedError, ProcessDeadError
@@ -147,7 +148,9 @@ class _Trial:
             self._ground.will_call("Read")
         else:
             self._ground.will_say("word", stop)
-        given = Handover(str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], whole_request(request, ()))
+        given = Handover(
+            str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], Terms(fields=whole_request(request, ()))
+        )
         turn = await self._resident.begin(Translator(given.uuid, 0), given)
         events: list[TurnEvent] = [event async for batch in turn.mailbox.batches() for event in batch]
         self._clean = await self._resident.clean(turn) and self._clean

@@ -17,12 +17,12 @@ from uuid import uuid4
 import orjson
 import structlog
 
+from claude_code_api.engine.door import Door, Terms
 from claude_code_api.engine.launch import Home
 from claude_code_api.engine.overlay import PLACEHOLDER
 from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, ProcessState, RunningTurn
 from claude_code_api.engine.protocol import user_line
 from claude_code_api.engine.rehearsal import REHEARSALS
-from claude_code_api.engine.relay import Door
 from claude_code_api.engine.translate import Translator
 from claude_code_api.turn.events import Ended
 from claude_code_api.turn.request import Json, JsonObject
@@ -34,17 +34,11 @@ _PAGE_MIB: Final = 4096 / 1024 / 1024
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What a resident is given for a turn: the message, and what is laid over the request."""
+    """What a resident is given for a turn: the message, and what may pass its door."""
 
     uuid: str
     blocks: Json
-    fields: Mapping[str, Json]
-    # How often the model may be asked: once, where the client runs the tools.
-    requests: int = 1
-    # Whether the process may sum up a conversation that has become too long, and ask again.
-    compacts: bool = False
-    # The only models that may be asked; None: any.
-    models: frozenset[str] | None = None
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +102,9 @@ class Resident:
         """Start a turn. Everything goes out in one write, and is carried out in order."""
         controls: list[JsonObject] = []
         if self.door is not None:
-            self.door.admit(given.requests, fields=given.fields, compacts=given.compacts, models=given.models)
-        elif given.fields:
-            controls.append(set_extra_body(orjson.dumps(given.fields).decode()))
+            self.door.admit(given.terms)
+        elif given.terms.fields:
+            controls.append(set_extra_body(orjson.dumps(dict(given.terms.fields)).decode()))
         return await self.process.begin(translator, given.uuid, user_line(given.uuid, given.blocks), controls)
 
     async def rehearse(self, wanted: Callable[[], bool]) -> bool:

@@ -13,12 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from claude_code_api.engine.mailbox import Mailbox
-from claude_code_api.flow.audit_records import Witness
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
 from claude_code_api.flow.records import Mode, Profile
 from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
-from claude_code_api.turn.events import ApprovalSettled, ApprovalWanted, Ended, Failed, Phase, ToolActivity, TurnEvent
+from claude_code_api.turn.events import (
+    ApprovalSettled,
+    ApprovalWanted,
+    Ended,
+    Failed,
+    Phase,
+    ToolActivity,
+    TurnEvent,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,14 @@ class AskFor:
     denied: Sequence[TurnEvent] = ()
 
 
-Step: TypeAlias = TurnEvent | WaitFor | AskFor
+@dataclass(frozen=True, slots=True)
+class PassBeside:
+    """So much passes to the model beside the agent, and is counted where it passes."""
+
+    used: Usage
+
+
+Step: TypeAlias = TurnEvent | WaitFor | AskFor | PassBeside
 Script: TypeAlias = Callable[[Plan], Sequence[Step]]
 
 _INTERRUPTED = Failed(TurnError(ErrorKind.INTERRUPTED, "The turn was interrupted.", source="engine"))
@@ -91,7 +106,7 @@ class ScriptedEngine:
             raise TurnRefusedError(self.refusal)
         self.plans.append(plan)
         self.running += 1
-        lease = _ScriptedLease(self.script(plan), self, plan.witness)
+        lease = _ScriptedLease(self.script(plan), self, plan)
         player = asyncio.create_task(lease.play(), name=f"script of {plan.turn_id}")
         try:
             yield lease
@@ -104,8 +119,8 @@ class ScriptedEngine:
 
 
 class _ScriptedLease:
-    def __init__(self, steps: Sequence[Step], engine: ScriptedEngine, witness: Witness | None) -> None:
-        self._steps, self._engine, self._witness = steps, engine, witness
+    def __init__(self, steps: Sequence[Step], engine: ScriptedEngine, plan: Plan) -> None:
+        self._steps, self._engine, self._plan = steps, engine, plan
         self._question: ApprovalWanted | None = None
         self._decided = asyncio.Event()
         self._mailbox = Mailbox()
@@ -126,6 +141,9 @@ class _ScriptedLease:
                 await self._unless_interrupted(step.gate.wait())
             elif isinstance(step, AskFor):
                 await self._ask(step)
+            elif isinstance(step, PassBeside):
+                if self._plan.purse is not None:
+                    self._plan.purse.count(step.used)
             else:
                 await self._hear(step)
                 await self._tell(step)
@@ -135,8 +153,9 @@ class _ScriptedLease:
 
     async def _hear(self, event: TurnEvent) -> None:
         """Let the turn's witness hear of a call before it is made."""
-        if self._witness is not None and isinstance(event, ToolActivity) and event.phase is Phase.STARTED:
-            await self._witness.called(event.tool_id, event.tool_name, event.body)
+        witness = self._plan.witness
+        if witness is not None and isinstance(event, ToolActivity) and event.phase is Phase.STARTED:
+            await witness.called(event.tool_id, event.tool_name, event.body)
 
     async def _tell(self, event: TurnEvent) -> None:
         self._say(event)

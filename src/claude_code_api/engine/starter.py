@@ -12,6 +12,7 @@ from typing import Any, Final
 from claude_code_api.engine.breaker import Breaker
 from claude_code_api.engine.child import Child
 from claude_code_api.engine.desk import BEFORE_CALLS
+from claude_code_api.engine.door import open_door
 from claude_code_api.engine.jailer import Jailer, Prepared
 from claude_code_api.engine.launch import Agent, Home, Lane, Launch, Resume, agent_launch, chat_launch, lane_for
 from claude_code_api.engine.options import EngineOptions, Site
@@ -62,7 +63,7 @@ class Starter:
             if agent is not None and agent.jailed:
                 home = replace(home, prepared=await self._prepared(home, agent))
             if self._relay is not None and home.door is not None:
-                door = await self._relay.open(home.door)
+                door = await open_door(self._relay, home.door)
             process = await self._spawn(self._launch(home, model, resume, agent))
         except BaseException as error:
             if door is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -19,6 +18,7 @@ from claude_code_api.flow.admission import RETRY_AFTER_S
 from claude_code_api.flow.amounts import Budget, Charge, Reservation, Spending
 from claude_code_api.flow.catalogue import Model
 from claude_code_api.flow.ports import BudgetError, Clock, Store
+from claude_code_api.flow.purse import BYTES_PER_TOKEN, Prices, Purse
 from claude_code_api.flow.rates import Standing
 from claude_code_api.flow.records import Profile
 from claude_code_api.turn.answer import Said
@@ -28,7 +28,7 @@ from claude_code_api.turn.request import Block, OpaqueBlock, TextBlock, TurnRequ
 from claude_code_api.turn.result import TurnResult
 
 # Of a model whose price nobody told: that of the dearest one known, in dollars for a million tokens.
-_DEAREST_USD: Final = (15.0, 75.0)
+_DEAREST: Final = Prices(15.0, 75.0)
 # What is kept in the model's cache for an hour costs twice as much as what is only read.
 _DEAREST_INPUT: Final = 2
 # Of a model that does not say how long its answers get, and how much it reads.
@@ -40,9 +40,6 @@ _PICTURE_TOKENS: Final = 5_000
 _AROUND_TOKENS: Final = 2_000
 # An agent takes as many steps as its work needs: nobody can say beforehand what it comes to.
 _UNKNOWN: Final = Reservation(usd=1e12, tokens=2**53)
-# Of an answer that was cut, the model does not say how long it was; in most languages a token is three letters or more.
-_BYTES_PER_TOKEN: Final = 3
-_MTOK: Final = 1_000_000
 
 
 def reservation_for(caller: Caller, request: TurnRequest, model: Model | None, profile: Profile) -> Reservation | None:
@@ -55,8 +52,7 @@ def reservation_for(caller: Caller, request: TurnRequest, model: Model | None, p
     longest = (model.max_output_tokens if model is not None else None) or _LONGEST_ANSWER
     output = min(asked, longest) if asked is not None else longest
     read = _most_input(request, model)
-    input_usd, output_usd = _prices(model)
-    return Reservation((read * input_usd * _DEAREST_INPUT + output * output_usd) / _MTOK, read + output)
+    return Reservation(_prices(model).of(Usage(read * _DEAREST_INPUT, output)), read + output)
 
 
 def charge_for(request: TurnRequest, model: Model | None, result: TurnResult, said: Said) -> Charge:
@@ -68,17 +64,16 @@ def charge_for(request: TurnRequest, model: Model | None, result: TurnResult, sa
         # It never came to the model.
         return Charge(0.0, 0)
     used = used or Usage()
-    read = used.all_input_tokens or _most_input(request, model) // _BYTES_PER_TOKEN
+    read = used.all_input_tokens or _most_input(request, model) // BYTES_PER_TOKEN
     words = (block for message in (*said.steps, said.answer) if message is not None for block in message.blocks)
-    wrote = max(used.output_tokens, sum(map(_size, words)) // _BYTES_PER_TOKEN)
-    input_usd, output_usd = _prices(model)
-    return Charge((read * input_usd + wrote * output_usd) / _MTOK, read + wrote)
+    wrote = max(used.output_tokens, sum(map(_size, words)) // BYTES_PER_TOKEN)
+    return Charge(_prices(model).of(Usage(read, wrote)), read + wrote)
 
 
-def _prices(model: Model | None) -> tuple[float, float]:
+def _prices(model: Model | None) -> Prices:
     if model is None or model.input_usd is None or model.output_usd is None:
-        return _DEAREST_USD
-    return model.input_usd, model.output_usd
+        return _DEAREST
+    return Prices(model.input_usd, model.output_usd)
 
 
 def _most_input(request: TurnRequest, model: Model | None) -> int:
@@ -105,46 +100,23 @@ def _size(block: Block) -> int:
 
 # While an agent works
 
-# What the model's makers take for tokens that are written into its cache, and read from there.
-_CACHE_WRITE: Final = 1.25
-_CACHE_READ: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Purse:
-    """What an agent's turn may still spend. It is looked into after each of its requests: nobody knew how many come."""
-
-    usd: float
-    tokens: float
-    prices: tuple[float, float]
-
-    def is_empty_after(self, used: Usage) -> bool:
-        """Whether a turn has spent all of it."""
-        read = used.input_tokens + _CACHE_WRITE * used.cache_creation_tokens + _CACHE_READ * used.cache_read_tokens
-        usd = (read * self.prices[0] + used.output_tokens * self.prices[1]) / _MTOK
-        return max(usd, used.cost_usd or 0.0) >= self.usd or used.all_input_tokens + used.output_tokens >= self.tokens
-
 
 async def purse_for(caller: Caller, model: Model | None, profile: Profile, store: Store, now_s: float) -> Purse | None:
-    """Say what an agent's turn that was just taken may spend: no other turn of its key runs. None: any amount, or it is
-    no agent's, and what it comes to at most was known before."""
-    budget = caller.budget
-    if budget.unlimited or profile is Profile.CHAT:
+    """Count what an agent's turn that was just taken uses, against what it may: of a key with a budget, no other turn
+    runs. None: it is no agent's, and what it comes to at most was known before."""
+    if profile is Profile.CHAT:
         return None
+    budget = caller.budget
+    if budget.unlimited:
+        return Purse(_prices(model))
     spent = await store.spending(caller.name, now_s=now_s)
     usd = ((budget.usd_per_month, spent.month.usd), (budget.usd_per_day, spent.day.usd))
     tokens = ((budget.tokens_per_month, spent.month.tokens), (budget.tokens_per_day, spent.day.tokens))
-    return Purse(_least_left(usd), _least_left(tokens), _prices(model))
+    return Purse(_prices(model), usd=_least_left(usd), tokens=_least_left(tokens))
 
 
 def _least_left(limits: Iterable[tuple[float | None, float]]) -> float:
     return min((limit - used for limit, used in limits if limit is not None), default=math.inf)
-
-
-def purse_is_empty() -> TurnError:
-    """Say why an agent was stopped."""
-    message = "This key's budget is spent: the agent was stopped in the middle of its work."
-    return TurnError(ErrorKind.BUDGET_SPENT, message, source="engine")
 
 
 # Where a budget stands

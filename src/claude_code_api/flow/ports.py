@@ -14,6 +14,7 @@ from claude_code_api.flow.acts import Act
 from claude_code_api.flow.amounts import Spending, Window
 from claude_code_api.flow.audit_records import AuditStore, Witness
 from claude_code_api.flow.key_records import ApiKey, KeyList, KeyPatch
+from claude_code_api.flow.purse import Purse
 from claude_code_api.flow.records import (
     Acceptance,
     JournalEntry,
@@ -63,6 +64,8 @@ class Plan:
     witness: Witness | None = field(default=None, compare=False, repr=False)
     # The only models that may be asked, by their names at the model's API; None: any.
     models: frozenset[str] | None = None
+    # Where everything is counted that an agent, and what runs beside it, uses; None: it is no agent's turn.
+    purse: Purse | None = field(default=None, compare=False, repr=False)
     # How hard this model can be asked to think; empty for one that takes a budget instead.
     effort_levels: tuple[str, ...] = ()
 

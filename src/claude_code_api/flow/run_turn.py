@@ -16,12 +16,13 @@ import structlog
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.admission import RETRY_AFTER_S, Admission
 from claude_code_api.flow.approvals import Approvals
-from claude_code_api.flow.budgets import Purse, purse_for
+from claude_code_api.flow.budgets import purse_for
 from claude_code_api.flow.catalogue import Catalogue, Resolved
 from claude_code_api.flow.ledger import Entry, Ledger, store_refusal
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.places import Ask
 from claude_code_api.flow.ports import Clock, Engine, Lease, Plan, StoreError
+from claude_code_api.flow.purse import Purse
 from claude_code_api.flow.records import IdempotencyKey, Mode
 from claude_code_api.flow.refusals import refuse_what_is_elsewhere, refuse_what_would_be_ignored
 from claude_code_api.flow.running_turn import RunningTurn
@@ -79,9 +80,9 @@ class TurnRunner:
             ask = Ask(request, caller, dialect, resolved.value, idempotency, beside, resolved.model)
             async with self._ledger.entry(ask) as entry:
                 entry.keep_events = keep_events
-                plan = self._plan(entry, resolved, await self._models_of(caller))
-                purse = await self._purse_for(caller, resolved, plan)
-                async with self._engine.lease(plan) as lease, self._followed(plan, lease, entry, purse) as turn:
+                models, purse = await self._models_of(caller), await self._purse_for(caller, resolved, entry)
+                plan = self._plan(entry, resolved, models, purse)
+                async with self._engine.lease(plan) as lease, self._followed(plan, lease, entry) as turn:
                     yield turn
 
     @asynccontextmanager
@@ -96,12 +97,9 @@ class TurnRunner:
                 self._idle.set()
 
     @asynccontextmanager
-    async def _followed(
-        self, plan: Plan, lease: Lease, entry: Entry, purse: Purse | None
-    ) -> AsyncIterator[RunningTurn]:
+    async def _followed(self, plan: Plan, lease: Lease, entry: Entry) -> AsyncIterator[RunningTurn]:
         """Let nobody wait for it for ever: it has a deadline, and the gateway's end ends it."""
         turn = RunningTurn(plan, lease, entry, self._clock, self.tally, self.approvals)
-        turn.purse = purse
         self._running.add(turn)
         deadline = asyncio.get_running_loop().call_later(self._options.turn_s, turn.end_because, self._too_long)
         if self._hurried:
@@ -117,9 +115,9 @@ class TurnRunner:
         if self.draining:
             raise _shutting_down()
 
-    async def _purse_for(self, caller: Caller, resolved: Resolved, plan: Plan) -> Purse | None:
+    async def _purse_for(self, caller: Caller, resolved: Resolved, entry: Entry) -> Purse | None:
         try:
-            return await purse_for(caller, resolved.model, plan.profile, self._ledger.store, self._clock.now_s())
+            return await purse_for(caller, resolved.model, entry.work.profile, self._ledger.store, self._clock.now_s())
         except StoreError as error:
             raise store_refusal(error) from error
 
@@ -130,7 +128,7 @@ class TurnRunner:
         models = await self._catalogue.among(caller.models)
         return frozenset(name for model in models for name in (model.id, model.value, *model.aliases))
 
-    def _plan(self, entry: Entry, resolved: Resolved, models: frozenset[str] | None) -> Plan:
+    def _plan(self, entry: Entry, resolved: Resolved, models: frozenset[str] | None, purse: Purse | None) -> Plan:
         return Plan(
             turn_id=entry.turn_id,
             created_s=int(entry.created_s),
@@ -143,6 +141,7 @@ class TurnRunner:
             trusted=entry.work.trusted,
             witness=entry.calls,
             models=models,
+            purse=purse,
             effort_levels=resolved.effort_levels,
         )
 

