@@ -16,11 +16,12 @@ from claude_code_api.engine.door import Door, Terms
 from claude_code_api.engine.launch import Home
 from claude_code_api.engine.mailbox import Mailbox
 from claude_code_api.engine.overlay import PLACEHOLDER
-from claude_code_api.engine.process import CliProcess, ProcessState, RunningTurn
+from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, ProcessState, RunningTurn
 from claude_code_api.engine.relay import Relay
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.starter import unavailable
 from claude_code_api.engine.translate import Translator
+from claude_code_api.turn.request import JsonObject
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -38,8 +39,8 @@ class Loop(asyncio.SelectorEventLoop):
 class Process:
     """What the operating system would run."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid, self.turns, self.state = pid, 0, ProcessState.READY
+    def __init__(self, pid: int, factory: Factory) -> None:
+        self.pid, self.turns, self.state, self._factory = pid, 0, ProcessState.READY, factory
         self.unread: dict[str, int] = {}
         self.stops = 0
         self.ended = False
@@ -47,6 +48,17 @@ class Process:
     async def begin(self, translator: Translator, uuid: str, line: bytes, controls: Any) -> RunningTurn:
         self.turns += 1
         return RunningTurn(uuid, translator, Mailbox(), asyncio.Event())
+
+    async def control(self, body: JsonObject) -> dict[str, Any]:
+        """It takes any model that its factory does not refuse, once the factory lets it."""
+        assert body["subtype"] == "set_model"
+        await self._factory.may_change.wait()
+        if self.state is ProcessState.DEAD:
+            raise ProcessDeadError
+        if body["model"] in self._factory.refused:
+            self._factory.refusals += 1
+            raise ControlRefusedError
+        return {"model": f"claude-{body['model']}-9[1m]"}
 
     async def stop(self) -> None:
         self.stops += 1
@@ -70,6 +82,11 @@ class Factory:
         self.alive: set[Resident] = set()
         self.open: list[Start] = []
         self.begun = 0
+        # Models that no process changes to, and how often one was asked to.
+        self.refused: frozenset[str] = frozenset()
+        self.refusals = 0
+        self.may_change = asyncio.Event()
+        self.may_change.set()
         self._pids = itertools.count(1)
 
     async def start(self, model: str) -> Resident:
@@ -83,7 +100,7 @@ class Factory:
                 self.open.remove(start)
             if not fine:
                 raise unavailable("out of luck")
-        process = cast(CliProcess, Process(next(self._pids)))
+        process = cast(CliProcess, Process(next(self._pids), self))
         resident = Unrehearsed(
             process, Home(Path("/nowhere/at/all")), model, Door(cast(Relay, None)), self.alive.discard
         )

@@ -319,6 +319,13 @@ def test_fields_take_the_place_of_the_clis_own_and_nothing_else_changes() -> Non
     ]
 
 
+def test_a_request_to_another_model_is_not_touched() -> None:
+    assert json.loads(lay_over(own_request("."), {"messages": []}, "m"))["messages"] == []
+    for body in (own_request("."), own_request(".").replace(b'"model"', b'"modal"')):
+        with pytest.raises(NothingToLayOverError):
+            lay_over(body, {"messages": []}, "n")
+
+
 def test_parameters_are_laid_over_any_conversation() -> None:
     assert json.loads(lay_over(own_request("hello"), {"max_tokens": 7}))["max_tokens"] == 7
 

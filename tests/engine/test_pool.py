@@ -30,12 +30,15 @@ LIMITS = PoolLimits(
 class PoolMachine(RuleBasedStateMachine):
     """Any order of claims, returns, deaths, starts and time."""
 
+    changes_models = True
+
     def __init__(self) -> None:
         super().__init__()
         self.loop = Loop()
         self.runner = asyncio.Runner(loop_factory=lambda: self.loop)
         self.factory = Factory(at_once=False)
         self.pool = Pool(self.factory.start, LIMITS)
+        self.pool.changes_models = self.changes_models
         self.asked: list[tuple[Claim, asyncio.Task[Resident]]] = []
         self.owned: dict[Resident, str] = {}
         self.served: dict[Resident, str] = {}
@@ -107,6 +110,10 @@ class PoolMachine(RuleBasedStateMachine):
         self.left_over += 1
         self.run(task.cancel)
 
+    @rule(models=st.sets(st.sampled_from(MODELS), max_size=1))
+    def the_cli_changes_to_all_but(self, models: set[str]) -> None:
+        self.factory.refused = frozenset(models)
+
     @rule(model=st.sampled_from(MODELS))
     def prepare(self, model: str) -> None:
         self.run(lambda: self.pool.prepare(model))
@@ -134,10 +141,16 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def sizes_are_kept(self) -> None:
         assert self.pool.idle <= LIMITS.max_idle
-        for model in MODELS:
-            starting = sum(start.model == model for start in self.factory.open)
-            waiting = sum(claim.model == model for claim, _ in self.asked)
-            assert starting <= waiting + LIMITS.spares + self.left_over
+        # Whoever has met a refusal waits for one of the very model, whatever else is on its way.
+        left_over = self.left_over + self.factory.refusals
+        for models in [MODELS] if self.changes_models else [(model,) for model in MODELS]:
+            starting = sum(start.model in models for start in self.factory.open)
+            waiting = sum(claim.model in models for claim, _ in self.asked)
+            assert starting <= waiting + LIMITS.spares + left_over
+
+    @invariant()
+    def models_are_changed_only_where_that_is_proved(self) -> None:
+        assert self.changes_models or self.factory.refusals == 0
 
     @invariant()
     def starts_are_few(self) -> None:
@@ -177,8 +190,16 @@ class PoolMachine(RuleBasedStateMachine):
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+class KeyedPoolMachine(PoolMachine):
+    """The same with a CLI whose processes keep their model."""
+
+    changes_models = False
+
+
 TestPoolMachine = PoolMachine.TestCase
 TestPoolMachine.settings = settings(max_examples=100, stateful_step_count=40)
+TestKeyedPoolMachine = KeyedPoolMachine.TestCase
+TestKeyedPoolMachine.settings = TestPoolMachine.settings
 
 
 # One by one
@@ -459,3 +480,138 @@ async def test_one_that_has_just_ended_is_not_handed_out() -> None:
     await pool.close()
     assert first not in factory.alive
     await second.retire()
+
+
+# Other models
+
+OPUS = Claim("ann", "opus")
+
+
+def changing(factory: Factory, **changed: Any) -> Pool:
+    pool = Pool(factory.start, limits(**changed))
+    pool.changes_models = True
+    return pool
+
+
+async def test_ones_own_process_is_given_another_model() -> None:
+    factory = Factory()
+    pool = changing(factory)
+    resident = await used(pool, ANN)
+    for claim, name in ((OPUS, "claude-opus-9"), (ANN, "claude-sonnet-9")):
+        assert await used(pool, claim) is resident
+        assert resident.model == claim.model
+        # What its door lets through is the name that the model's API knows.
+        assert resident.door is not None
+        assert resident.door.model == name
+    assert factory.begun == 1
+    await pool.close()
+
+
+def test_a_process_that_asks_the_model_already_comes_first() -> None:
+    loop = Loop()
+    factory = Factory()
+
+    async def claimed() -> None:
+        pool = changing(factory, max_idle=9, spares=0)
+        sonnet, opus, same = await pool.claim(ANN), await pool.claim(OPUS), await pool.claim(OPUS)
+        for resident in (sonnet, opus, same):
+            pool.give_back(resident, "ann")
+            loop.ahead_s += 1
+        # The one of that model, then the one whose model was wanted longest ago, then the other, then a new one.
+        assert [await pool.claim(ANN) for _ in range(4)] == [sonnet, opus, same, factory.made[3]]
+        await pool.close()
+        await asyncio.gather(*(resident.retire() for resident in factory.made))
+
+    waiting: Awaitable[None] = claimed()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(cast(Any, waiting))
+
+
+async def test_a_spare_serves_any_model_and_is_enough_for_all() -> None:
+    factory = Factory()
+    pool = changing(factory)
+    for model in MODELS:
+        pool.prepare(model)
+        await rounds()
+    assert factory.begun == 1
+    spare = await pool.claim(OPUS)
+    assert (spare, spare.model) == (factory.made[0], "opus")
+    await pool.close()
+    await spare.retire()
+
+
+async def test_a_spare_of_the_model_comes_before_ones_own_of_another() -> None:
+    factory = Factory()
+    pool = changing(factory)
+    own = await used(pool, OPUS)
+    pool.prepare("sonnet")
+    await rounds()
+    assert await pool.claim(ANN) is factory.made[1]
+    assert await pool.claim(ANN) is own
+    await pool.close()
+    await asyncio.gather(*(resident.retire() for resident in factory.made))
+
+
+async def test_a_claim_waits_for_a_spare_of_any_model() -> None:
+    factory = Factory(at_once=False)
+    pool = changing(factory)
+    pool.prepare("sonnet")
+    await rounds()
+    claim = asyncio.create_task(pool.claim(OPUS))
+    await rounds()
+    assert factory.begun == 1
+    factory.open[0].answer.set_result(True)
+    assert (await claim).model == "opus"
+    await pool.close()
+    await factory.made[0].retire()
+
+
+async def test_one_that_does_not_change_is_ended_and_no_further_one_is_risked() -> None:
+    factory = Factory()
+    pool = changing(factory)
+    stubborn, other = await pool.claim(ANN), await pool.claim(ANN)
+    for resident in (stubborn, other):
+        pool.give_back(resident, "ann")
+    factory.refused = frozenset({"opus"})
+    fresh = await pool.claim(OPUS)
+    assert (fresh, fresh.model, factory.refusals) == (factory.made[2], "opus", 1)
+    assert pool.idle == 1
+    await pool.close()
+    assert [process_of(one).stops for one in factory.made] == [1, 1, 0]
+    await fresh.retire()
+
+
+async def test_one_that_is_being_changed_when_its_client_leaves_is_ended() -> None:
+    factory = Factory()
+    pool = changing(factory)
+    resident = await used(pool, ANN)
+    factory.may_change.clear()
+    claim = asyncio.create_task(pool.claim(OPUS))
+    await rounds()
+    claim.cancel()
+    await asyncio.wait([claim])
+    assert pool.idle == 0
+    await pool.close()
+    assert (process_of(resident).stops, factory.alive) == (1, set())
+
+
+async def test_without_a_door_no_model_is_changed() -> None:
+    factory = Factory()
+    resident = await factory.start("sonnet")
+    resident.door = None
+    assert not await resident.change_model("opus")
+    assert resident.model == "sonnet"
+    await resident.retire()
+
+
+async def test_a_change_that_names_no_model_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = Factory()
+    resident = await factory.start("sonnet")
+
+    async def says_nothing(_: Any, body: Any) -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setattr(Process, "control", says_nothing)
+    assert not await resident.change_model("opus")
+    assert resident.model == "sonnet"
+    await resident.retire()

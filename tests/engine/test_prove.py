@@ -31,8 +31,8 @@ TURNS = [
     played(*CUT, frames.over(), frames.result()),
     played(*CALL, frames.stopped("tool_use"), frames.over(), frames.stepped()),
 ]
-# What a process says to its being cleaned.
-REWOUND = {"rewind_conversation": {"rewound": True}}
+# What a process says to its being cleaned, and to its being given another model.
+REWOUND = {"rewind_conversation": {"rewound": True}, "set_model": {"model": "m"}}
 
 
 def _asked(*texts: str, **fields: Any) -> dict[str, Any]:
@@ -52,6 +52,10 @@ RIGHT = [
         tools=[{"name": "Read"}],
     ),
 ]
+# Of a fresh process of another model, of the one that is given that model, and of the same when it has its own again.
+OF_ANOTHER = _asked(SAID, max_tokens=64_000)
+RIGHT_AGAIN = [OF_ANOTHER, OF_ANOTHER, RIGHT[0]]
+CHANGES = "a model can be changed"
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Ground:
 
     asks: list[list[dict[str, Any]]]
     base_url: str = "http://127.0.0.1:9"
+    beta: str = "anthropic-beta"
     _bodies: list[dict[str, Any]] = field(default_factory=list)
 
     def will_say(self, text: str, stop_reason: str) -> None:
@@ -72,16 +77,19 @@ class Ground:
         # Asked before a turn is played and after it.
         return list(self._bodies)
 
+    def headers(self) -> Sequence[Mapping[str, str]]:
+        return [{"anthropic-beta": self.beta.format(at=at), "x-id": str(at)} for at in range(len(self._bodies))]
+
 
 def ground(change: Callable[[list[dict[str, Any]]], object] = lambda _: None) -> Ground:
-    bodies = copy.deepcopy(RIGHT)
+    bodies = [copy.deepcopy(body) for body in RIGHT + RIGHT_AGAIN]
     change(bodies)
     return Ground([[body] for body in bodies])
 
 
 async def found(fake: FakeSite, upstream: Ground, turns: Sequence[list[Step]] = TURNS, **script: Any) -> Proof:
     """Prove the fake, and see that nothing is left of it."""
-    fake.script(*turns, **{"answers": REWOUND, **script})
+    fake.script(*turns, *([TURNS[0]] * 2), **{"answers": REWOUND, **script})
     proof = await prove(FAST, fake.site, upstream)
     assert list(fake.site.run_directory.iterdir()) == []
     return proof
@@ -93,7 +101,8 @@ def wrong(proof: Proof) -> set[str]:
 
 async def test_a_cli_that_does_everything_right(fake: FakeSite) -> None:
     proof = await found(fake, ground())
-    assert (wrong(proof), proof.overlay, proof.final, len(proof.held)) == (set(), True, True, 9)
+    assert (wrong(proof), proof.overlay, proof.final, len(proof.held)) == (set(), True, True, 10)
+    assert proof.changes_models
 
 
 LEFT = "a turn leaves nothing behind"
@@ -115,11 +124,42 @@ WRONG: dict[str, tuple[Callable[[list[dict[str, Any]]], object], set[str]]] = {
 }
 
 
+OF_A_CHANGE: dict[str, tuple[Callable[[list[dict[str, Any]]], object], dict[str, Any]]] = {
+    "says so to the model": (lambda bodies: bodies[4].update(system=[IDENTITY, IDENTITY]), {}),
+    "keeps its limit": (lambda bodies: bodies[4].update(max_tokens=32_000), {}),
+    "keeps the other's limit": (lambda bodies: bodies[5].update(max_tokens=64_000), {}),
+    "refuses": (lambda _: None, {"refused": {"set_model": "no"}}),
+    "does not say to what": (lambda _: None, {"answers": {**REWOUND, "set_model": {}}}),
+    "dies of it": (lambda _: None, {"turns": [*TURNS, [{"kill": 9}]]}),
+}
+
+
+@pytest.mark.parametrize("name", list(OF_A_CHANGE))
+async def test_a_cli_that_keeps_its_model_is_used_with_one_model_for_each_process(fake: FakeSite, name: str) -> None:
+    change, fields = OF_A_CHANGE[name]
+    script = dict(fields)
+    proof = await found(fake, ground(change), script.pop("turns", TURNS), **script)
+    assert (wrong(proof), proof.overlay, proof.changes_models, proof.final) == ({CHANGES}, True, False, True)
+
+
+async def test_what_stands_in_the_headers_counts_as_well(fake: FakeSite) -> None:
+    upstream = ground()
+    upstream.beta = "one-{at}"
+    assert wrong(await found(fake, upstream)) == {CHANGES}
+
+
+async def test_a_change_of_two_requests_is_wrong(fake: FakeSite) -> None:
+    upstream = ground()
+    upstream.asks[4] *= 2
+    assert wrong(await found(fake, upstream)) == {CHANGES}
+
+
 @pytest.mark.parametrize("name", list(WRONG))
 async def test_each_thing_that_is_wrong_is_named(fake: FakeSite, name: str) -> None:
     change, named = WRONG[name]
     proof = await found(fake, ground(change))
-    assert (wrong(proof), proof.overlay) == (named, False)
+    # Where only the first turn is wrong, the last one, which is to be the same, differs from it.
+    assert (wrong(proof) - {CHANGES}, proof.overlay, proof.changes_models) == (named, False, False)
 
 
 async def test_more_than_one_request_is_wrong(fake: FakeSite) -> None:

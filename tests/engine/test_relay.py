@@ -15,7 +15,7 @@ import pytest
 
 from claude_code_api.engine.door import Terms
 from claude_code_api.engine.options import Credentials
-from claude_code_api.engine.rehearsal import REHEARSED
+from claude_code_api.engine.rehearsal import REHEARSED, REHEARSED_WHOLE
 from claude_code_api.engine.relay import Told
 from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, fails, says
 from tests.engine.doors import KEY, UVLOOP, Wire, entry, wire
@@ -440,9 +440,38 @@ class TestLaidOver:
 async def test_a_rehearsal_asks_nobody(tmp_path: Path) -> None:
     async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
         inner.door.rehearse()
-        answer = await inner.ask(b"{}", "/v1/messages?beta=true")
+        answer = await inner.ask(json.dumps(BODY).encode(), "/v1/messages?beta=true")
         assert answer.headers["content-type"] == "text/event-stream"
         assert answer.content == b"".join(REHEARSED)
         assert (await inner.ask()).status_code == 400, "one turn is one request"
         assert upstream.heads == []
         assert (await inner.turn()).content == b"ok", "and the next one is a turn"
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"", b'{"stream": false}'])
+async def test_what_is_not_to_be_streamed_is_answered_as_a_whole(tmp_path: Path, body: bytes) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        inner.door.rehearse()
+        answer = await inner.ask(body)
+        assert (answer.headers["content-type"], answer.content) == ("application/json", REHEARSED_WHOLE)
+        assert answer.json()["content"][0]["text"]
+        assert upstream.heads == []
+
+
+async def test_a_rehearsal_that_nobody_used_is_over_when_the_door_is_shut(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        inner.door.rehearse()
+        inner.door.shut()
+        assert (await inner.ask()).status_code == 400
+        assert upstream.heads == []
+
+
+async def test_no_other_model_is_asked_than_the_process_was_told_to(tmp_path: Path) -> None:
+    async with wire(b"ok") as upstream, entry(tmp_path, upstream.url) as inner:
+        placeholder = {**BODY, "messages": [{"role": "user", "content": "."}]}
+        inner.door.model = "n"
+        for model, status in (("m", 400), ("n", 200)):
+            inner.door.admit(Terms(fields={"messages": []}))
+            assert (await inner.ask(json.dumps({**placeholder, "model": model}).encode())).status_code == status
+        (body,) = upstream.bodies
+        assert json.loads(body)["model"] == "n"

@@ -14,7 +14,7 @@ async def test_everything_holds_and_is_known_from_then_on(rig: Rig) -> None:
     async with rig.engine() as engine:
         proof = await within(10, look_at_the_cli(engine, rig.directory))
         assert [name for name, holds in proof.held.items() if not holds] == []
-        assert (proof.overlay, len(proof.held)) == (True, 9)
+        assert (proof.overlay, proof.changes_models, len(proof.held)) == (True, True, 10)
         # Its processes are gone, its directories as well, and the real upstream was not asked.
         assert engine.live == 0
         assert list(rig.site.run_directory.iterdir()) == []

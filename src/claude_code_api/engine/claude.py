@@ -158,6 +158,7 @@ class ClaudeEngine:
         # Only a bare process sends nothing of its own beside the conversation, so only there can it be laid over.
         bare = lane_for(self.site.credentials) is Lane.CLEAN
         self._overlays = proof.overlay and bare and self.options.seating is Seating.AUTO
+        self._pool.changes_models = proof.changes_models
 
     def prepare(self, model: str) -> None:
         """Expect turns with this model."""

@@ -26,7 +26,7 @@ from claude_code_api.engine.customs import objection
 from claude_code_api.engine.doorway import Asked, Doorway, Fields
 from claude_code_api.engine.meter import Meter
 from claude_code_api.engine.overlay import NothingToLayOverError, lay_over
-from claude_code_api.engine.rehearsal import REHEARSED
+from claude_code_api.engine.rehearsal import answer_to
 from claude_code_api.engine.relay import Relay, Told, passed_on, told_by, words_of
 from claude_code_api.engine.upstream import Answer, BrokenOffError, Take, UnreachedError
 from claude_code_api.flow.purse import Purse
@@ -121,6 +121,8 @@ class Door:
         self._closed = _ONE_REQUEST
         self.refused = 0
         self.told: Told | None = None
+        # The only model that the process may ask; None: the one that it was started for, or any.
+        self.model: str | None = None
 
     async def listen(self, path: Path) -> None:
         """Listen on a socket that only the owner of its directory can reach."""
@@ -141,6 +143,10 @@ class Door:
         """Answer the next request here: nobody is asked, whatever it is."""
         self.admit(Terms())
         self._rehearses = True
+
+    def shut(self) -> None:
+        """Let nothing through before the next turn."""
+        self._left = 0
 
     async def close(self) -> None:
         """Stop listening; the process is gone."""
@@ -164,7 +170,7 @@ class Door:
             self._refuse(self._closed, doorway)
         elif self._rehearses:
             self._left -= 1
-            _rehearsed(doorway)
+            _rehearse(asked, doorway)
         elif agent is None or agent.purse is None or _path(asked) != _MESSAGES:
             self._left -= 1
             await self._ask(asked, doorway, None)
@@ -221,7 +227,7 @@ class Door:
         if not fields and self._terms.agent is None:
             return asked
         # An agent's is written anew in any case: what was looked through is what is sent.
-        return replace(asked, body=lay_over(asked.body, fields))
+        return replace(asked, body=lay_over(asked.body, fields, self.model))
 
     async def _pass_on(self, answer: Answer, doorway: Doorway, meter: Meter | None) -> None:
         self.told = told_by(answer)
@@ -257,8 +263,9 @@ def _both(first: Take, second: Take) -> Take:
     return take
 
 
-def _rehearsed(doorway: Doorway) -> None:
-    doorway.begin(HTTPStatus.OK, [(b"content-type", b"text/event-stream")])
-    for piece in REHEARSED:
+def _rehearse(asked: Asked, doorway: Doorway) -> None:
+    kind, pieces = answer_to(asked.body)
+    doorway.begin(HTTPStatus.OK, [(b"content-type", kind)])
+    for piece in pieces:
         doorway.piece(piece)
     doorway.end()

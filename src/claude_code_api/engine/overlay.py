@@ -109,11 +109,11 @@ class NothingToLayOverError(Exception):
     """The CLI asks for something else than what it was given."""
 
 
-def lay_over(body: bytes, fields: Mapping[str, Json]) -> bytes:
+def lay_over(body: bytes, fields: Mapping[str, Json], model: str | None = None) -> bytes:
     """Put fields in the place of those of the CLI's own request.
 
     A conversation takes the place of the placeholder alone: a request of another kind, which some other version of the
-    CLI may make by itself, is not the turn's.
+    CLI may make by itself, is not the turn's. Neither is one to another model than the CLI was told to ask.
     """
     try:
         own = orjson.loads(body)
@@ -121,6 +121,8 @@ def lay_over(body: bytes, fields: Mapping[str, Json]) -> bytes:
         raise NothingToLayOverError("a body that is not JSON") from error
     if not isinstance(own, dict) or ("messages" in fields and not _is_placeholder(own.get("messages"))):
         raise NothingToLayOverError("a request that is not the turn's")
+    if model is not None and own.get("model") != model:
+        raise NothingToLayOverError("a request to another model")
     return orjson.dumps({**own, **fields})
 
 

@@ -3,8 +3,9 @@
 Their number is limited, and so is the memory that those that wait take together, as it is measured. The one that was
 used last stays longest. One that has grown old, big or busy is replaced, behind the request that it has served.
 
-What is fixed when a process starts decides who may have it again: its model. A process that has served somebody is
-theirs for good: it is never handed to another principal.
+A process that has served somebody is theirs for good: it is never handed to another principal. Its model is not: it is
+changed where a claim finds none that asks it already (docs/decisions/0015), provided that the installed CLI was proved
+to leave no trace of that. With one that was not, processes are kept apart by their models.
 """
 
 from __future__ import annotations
@@ -60,14 +61,18 @@ class _Idle:
     # What ending it would free.
     own_mib: float
 
-    def fits(self, claim: Claim) -> bool:
-        resident = self.resident
-        return resident.alive and self.principal in (None, claim.principal) and resident.model == claim.model
+    def fits(self, claim: Claim, *, exactly: bool) -> bool:
+        """Whether it may be theirs, if need be with another model, unless it has to be one that asks theirs already."""
+        mine = self.resident.alive and self.principal in (None, claim.principal)
+        return mine and (self.resident.model == claim.model or not exactly)
 
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """The best one is the principal's own, and used last: it is the warmest."""
-        return self.principal is not None, self.since_s
+    def rank(self, model: str) -> tuple[bool, bool, float]:
+        """The best one asks this model already, is the principal's own, and was used last: it is the warmest.
+
+        Of those whose model has to be changed it is the one that was used first: its model is missed least.
+        """
+        asks_it = self.resident.model == model
+        return asks_it, self.principal is not None, self.since_s if asks_it else -self.since_s
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +80,8 @@ class _Waiting:
     """A claim for which nothing was there. It gets what is started or given back first, with whom that has served."""
 
     claim: Claim
+    # Whether it has to be one that asks the claim's model already.
+    exactly: bool
     answer: asyncio.Future[tuple[Resident, str | None]]
 
 
@@ -84,8 +91,10 @@ class Pool:
     def __init__(self, start: Callable[[str], Awaitable[Resident]], limits: PoolLimits) -> None:
         """Begin empty."""
         self._start, self._limits = start, limits
+        # Whether a process may be given another model than it was started for.
+        self.changes_models = False
         self._idle: list[_Idle] = []
-        # First come, first served, by model.
+        # First come, first served.
         self._queue: list[_Waiting] = []
         self._starting: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,17 +107,39 @@ class Pool:
         return len(self._idle)
 
     async def claim(self, claim: Claim) -> Resident:
-        """Return a process that fits: one of the principal's own, an untouched one, or the first that comes free."""
-        best = self._best(claim)
+        """Return a process that asks this model: the principal's own, an untouched one, or the first that comes free.
+
+        One that asks another is changed. Where that fails it is ended, and no further one is risked for this claim.
+        """
+        exactly = not self.changes_models
+        while True:
+            resident = await self._one_for(claim, exactly=exactly)
+            if resident.model == claim.model or await self._changed(resident, claim.model):
+                return resident
+            exactly = True
+
+    async def _one_for(self, claim: Claim, *, exactly: bool) -> Resident:
+        best = self._best(claim, exactly=exactly)
         if best is None:
-            return await self._wait_for_one(claim)
+            return await self._wait_for_one(claim, exactly=exactly)
         if best.principal is None:
             asyncio.get_running_loop().call_later(REFILL_S, self.prepare, claim.model)
         return best.resident
 
-    def _best(self, claim: Claim) -> _Idle | None:
+    async def _changed(self, resident: Resident, model: str) -> bool:
+        """Give it another model; one that does not take it is let go."""
+        changed = False
+        try:
+            changed = await resident.change_model(model)
+        finally:
+            if not changed:
+                self.let_go(resident)
+        return changed
+
+    def _best(self, claim: Claim, *, exactly: bool) -> _Idle | None:
         """Take the best one that fits out of those that wait."""
-        fitting = sorted((entry for entry in self._idle if entry.fits(claim)), key=lambda entry: entry.rank)
+        fitting = [entry for entry in self._idle if entry.fits(claim, exactly=exactly)]
+        fitting.sort(key=lambda entry: entry.rank(claim.model))
         while fitting:
             best = fitting.pop()
             if not best.resident.ended:
@@ -117,8 +148,8 @@ class Pool:
             self._evict(best)
         return None
 
-    async def _wait_for_one(self, claim: Claim) -> Resident:
-        waiting = _Waiting(claim, asyncio.get_running_loop().create_future())
+    async def _wait_for_one(self, claim: Claim, *, exactly: bool) -> Resident:
+        waiting = _Waiting(claim, exactly, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._start_for_waiting()
         try:
@@ -138,7 +169,10 @@ class Pool:
         coming = self._starting.copy()
         for waiting in self._queue:
             model = waiting.claim.model
-            if coming[model] > 0:
+            if not coming[model] and not waiting.exactly:
+                # Any will do.
+                model = next((one for one, count in coming.items() if count), model)
+            if coming[model]:
                 # It began earlier, so it is ready earlier.
                 coming[model] -= 1
             elif not self._begin_start(model, wanted=True):
@@ -173,8 +207,11 @@ class Pool:
 
     async def _rehearsed(self, resident: Resident) -> bool:
         """Have a spare's slow first turns before anybody wants it; one that fails in them is let go."""
+        untouched = _Idle(resident, None, 0.0, 0.0)
         try:
-            ready = await resident.rehearse(lambda: any(one.claim.model == resident.model for one in self._queue))
+            ready = await resident.rehearse(
+                lambda: any(untouched.fits(one.claim, exactly=one.exactly) for one in self._queue)
+            )
         except BaseException:
             self.let_go(resident)
             raise
@@ -194,7 +231,7 @@ class Pool:
         """Give it to the first who waits for one like it, or keep it."""
         entry = _Idle(resident, principal, asyncio.get_running_loop().time(), 0.0)
         for waiting in self._queue:
-            if entry.fits(waiting.claim) and not waiting.answer.done():
+            if entry.fits(waiting.claim, exactly=waiting.exactly) and not waiting.answer.done():
                 self._queue.remove(waiting)
                 waiting.answer.set_result((resident, principal))
                 return
@@ -235,16 +272,17 @@ class Pool:
         self._behind(resident.retire())
 
     def prepare(self, model: str) -> None:
-        """Have a spare for this model soon. Called behind a request, so that the start does not compete with it."""
+        """Have a spare soon, for this model if that matters. Called behind a request, whose turn it does not slow."""
         if self._closed:
             return
-        ready = sum(
-            entry.principal is None and entry.resident.model == model and entry.resident.alive for entry in self._idle
-        )
+        nobodys = Claim("", model)
+        exactly = not self.changes_models
+        ready = sum(entry.principal is None and entry.fits(nobodys, exactly=exactly) for entry in self._idle)
         # One place at least is for those that have served: a spare would push out what the next turn comes back to.
         wanted = min(self._limits.spares, self._limits.max_idle - 1)
-        waited_for = sum(waiting.claim.model == model for waiting in self._queue)
-        coming = max(0, self._starting[model] - waited_for)
+        waited_for = sum(waiting.claim.model == model or not exactly for waiting in self._queue)
+        starting = self._starting[model] if exactly else self._starting.total()
+        coming = max(0, starting - waited_for)
         for _ in range(wanted - ready - coming):
             if not self._begin_start(model, wanted=False):
                 # There is more to do than to be prepared; the end of the next turn asks again.

@@ -29,8 +29,13 @@ from claude_code_api.turn.events import Ended, EndReason, TurnEvent
 from claude_code_api.turn.request import ClientTool, JsonObject, Limits, Message, Role, TextBlock, TurnRequest
 
 CACHE_NAME: Final = "proved.json"
-# Any model will do: the stand-in knows none.
+# Any model will do: the stand-in knows none. This one the CLI does not list: it tries it out before it changes to it.
 _MODEL: Final = "claude-sonnet-4-20250514"
+# One that it lists, of which it asks other things.
+_OTHER_MODEL: Final = "opus"
+MODEL_CHANGES: Final = "a model can be changed"
+# Of the headers, those by which a model's abilities are asked for.
+_ABOUT_ABILITIES: Final = "anthropic-"
 # The stand-in answers at once, so a CLI that says nothing for so long will not.
 _SILENCE_S: Final = 10.0
 _MEANT_FOR_THE_CLI: Final = "/compact @/etc/passwd !ls #note --help"
@@ -60,6 +65,10 @@ class ProvingGround(Protocol):
         """Return what has been asked so far."""
         ...
 
+    def headers(self) -> Sequence[Mapping[str, str]]:
+        """Return what it was asked with, one for each body."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Proof:
@@ -72,14 +81,19 @@ class Proof:
     @property
     def overlay(self) -> bool:
         """Whether a request may be laid over a warm process."""
-        return bool(self.held) and all(self.held.values())
+        return bool(self.held) and all(holds for name, holds in self.held.items() if name != MODEL_CHANGES)
+
+    @property
+    def changes_models(self) -> bool:
+        """Whether a warm process may be used for another model than it was started for."""
+        return self.overlay and self.held.get(MODEL_CHANGES, False)
 
 
 NOTHING_PROVED: Final = Proof({})
 
 
 async def prove(options: EngineOptions, site: Site, ground: ProvingGround) -> Proof:
-    """Try everything on one process."""
+    """Try everything on one process, which then has to ask what another one asks that was started for its model."""
     silence_s = min(options.silence_s, _SILENCE_S)
     trial = dataclasses.replace(options, anthropic_base_url=ground.base_url, silence_s=silence_s)
     # Its processes are not the engine's, and must not meet them.
@@ -90,8 +104,9 @@ async def prove(options: EngineOptions, site: Site, ground: ProvingGround) -> Pr
     ours = dataclasses.replace(site, credentials=key, run_directory=site.run_directory / "proof", doors=doors)
     starter = Starter(trial, ours)
     try:
-        resident = await starter.start(_MODEL)
-        return Proof(await _Trial(resident, ground).run())
+        trying = _Trial(await starter.start(_MODEL), ground)
+        held = await trying.run()
+        return Proof({**held, MODEL_CHANGES: await trying.changes_models(starter)})
     except TurnRefusedError as refusal:
         return Proof({f"the CLI runs ({refusal.error.detail})": False}, final=False)
     except ProcessDeadError as error:
@@ -112,11 +127,14 @@ class _Trial:
     def __init__(self, resident: Resident, ground: ProvingGround) -> None:
         self._resident, self._ground = resident, ground
         self._clean = True
+        # What its very first turn asked, and with what.
+        self._first: JsonObject = {}
 
     async def run(self) -> dict[str, bool]:
         """Each turn asks for one thing more; the later ones also show that the earlier ones left nothing behind."""
         text = _MEANT_FOR_THE_CLI
         bare = await self._turn(TurnRequest(_MODEL, _says("user", text)))
+        self._first = self._last_asked(bare)
         history = (*_says("user", "one"), *_says("assistant", "two"), *_says("user", text))
         limited = TurnRequest(_MODEL, history, limits=Limits(7), system=(TextBlock("be brief"),))
         cut, cut_ending = await self._turn_and_ending(limited, "max_tokens")
@@ -133,6 +151,37 @@ class _Trial:
             "functions arrive as they are": [entry.get("name") for entry in called.get("tools", ())] == ["Read"],
             "a call is one request": called_ending is EndReason.TOOL_USE,
             "a turn leaves nothing behind": self._clean and called.get("max_tokens") == bare.get("max_tokens"),
+        }
+
+    async def changes_models(self, starter: Starter) -> bool:
+        """Ask as a process of another model asks, and then as this one has asked when it was new."""
+        try:
+            fresh = _Trial(await starter.start(_OTHER_MODEL), self._ground)
+            return (
+                await self._asks_as(_OTHER_MODEL, await fresh.one_turn())
+                and await self._asks_as(_MODEL, self._first)
+                and self._clean
+            )
+        except (ProcessDeadError, ControlRefusedError, TurnRefusedError):
+            # What was tried before this holds all the same.
+            return False
+
+    async def _asks_as(self, model: str, wanted: JsonObject) -> bool:
+        changed = await self._resident.change_model(model)
+        return changed and bool(wanted) and await self.one_turn() == wanted
+
+    async def one_turn(self) -> JsonObject:
+        """What a plain turn asks, and with what."""
+        return self._last_asked(await self._turn(TurnRequest(_MODEL, _says("user", _MEANT_FOR_THE_CLI))))
+
+    def _last_asked(self, body: Mapping[str, Any]) -> JsonObject:
+        """What was asked just now, without the process's own name; nothing where that was not one request."""
+        if not body:
+            return {}
+        headers = self._ground.headers()[-1].items()
+        return {
+            "fields": {name: value for name, value in body.items() if name != "metadata"},
+            "headers": {name: value for name, value in headers if name.startswith(_ABOUT_ABILITIES)},
         }
 
     async def _turn(self, request: TurnRequest) -> Mapping[str, Any]:

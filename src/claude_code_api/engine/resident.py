@@ -1,12 +1,14 @@
-"""A process with its home, ready for turns: given a request, cleaned up after it, and ended.
+"""A process with its home, ready for turns: given a model and a request, cleaned up after it, and ended.
 
 A resident holds no conversation between turns. Whatever a turn needs is laid over the CLI's own request to the model,
-and taken off again afterwards, behind the answer; a resident that cannot be cleaned is ended.
+and taken off again afterwards, behind the answer; a resident that cannot be cleaned is ended. The model alone the CLI
+has to be told: it derives headers and defaults from it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ from claude_code_api.turn.request import Json, JsonObject
 
 _log = structlog.get_logger("claude_code_api.engine")
 
+# A name's end by which the CLI asks for a larger window; it becomes a header, and does not reach the model's API.
+_LARGER_WINDOW: Final = re.compile(r"\[[^\[\]]*\]$")
 _PAGE_MIB: Final = 4096 / 1024 / 1024
 
 
@@ -106,6 +110,29 @@ class Resident:
         elif given.terms.fields:
             controls.append(set_extra_body(orjson.dumps(dict(given.terms.fields)).decode()))
         return await self.process.begin(translator, given.uuid, user_line(given.uuid, given.blocks), controls)
+
+    async def change_model(self, model: str) -> bool:
+        """Have it ask another model from now on. False: nobody knows which it would ask, and it is of no use.
+
+        Only where it holds no conversation, as between turns: there the CLI leaves no word of it to the model. One that
+        it does not list it would try out first, with a request of its own, which the door answers.
+        """
+        if self.door is None:
+            return False
+        self.door.rehearse()
+        try:
+            answer = await self.process.control({"subtype": "set_model", "model": model})
+        except (ProcessDeadError, ControlRefusedError) as error:
+            _log.warning("cli_model_not_changed", pid=self.process.pid, model=model, reason=str(error))
+            return False
+        finally:
+            self.door.shut()
+        told = answer.get("model")
+        if not isinstance(told, str):
+            _log.warning("cli_model_not_changed", pid=self.process.pid, model=model, reason="it does not say to which")
+            return False
+        self.model, self.door.model = model, _LARGER_WINDOW.sub("", told)
+        return True
 
     async def rehearse(self, wanted: Callable[[], bool]) -> bool:
         """Have its slow first turns now, answered by its own door, until it is `wanted`. False: it cannot be."""
