@@ -15,7 +15,7 @@ from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.jail import jail_support
 from claude_code_api.engine.options import Credentials, EngineOptions, JailSupport, Site
-from claude_code_api.engine.prove import Proof
+from claude_code_api.engine.prove import MODEL_CHANGES, Proof
 from claude_code_api.engine.scripted import ScriptedEngine
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.standin import StandIn
@@ -47,7 +47,7 @@ async def whole_way(
     images = BeforeImageFiles(data_dir / CHECKPOINTS) if data_dir is not None else None
     engine = ClaudeEngine(options, site, images)
     if warm:
-        engine.trust(Proof({"all": True}))
+        engine.trust(Proof({"all": True, MODEL_CHANGES: True}))
     try:
         async with (
             running(cast("ScriptedEngine", engine), data_dir=data_dir, patience_s=patience_s, flow=flow) as gateway,

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import claude_code_api
+from claude_code_api.console import doctor
+from claude_code_api.engine.prove import MODEL_CHANGES, Proof
 from tests.console.gateway_process import run
 
 MISTAKE = 2
@@ -107,6 +109,18 @@ def test_the_doctor_proves_the_cli_and_says_what_is_missing(tmp_path: Path) -> N
     assert healthy.returncode == 0
     assert "wrong" not in healthy.stdout
     assert "secret" not in healthy.stdout
+
+
+def test_the_doctor_says_what_it_costs_where_warm_processes_do_not_work() -> None:
+    proof = Proof({"one thing": False, "another": True, MODEL_CHANGES: False})
+    told = doctor._table(proof)  # noqa: SLF001 - no CLI that is at hand fails
+    assert [(finding.found, finding.verdict.value) for finding in told] == [
+        ("not: one thing", "warning"),
+        ("another", "ok"),
+        (f"not: {MODEL_CHANGES}", "warning"),
+    ]
+    assert "every turn starts one" in told[0].fix
+    assert "each model has warm processes of its own" in told[2].fix
 
 
 def test_item_10_the_doctor_says_what_a_jail_takes(tmp_path: Path) -> None:

@@ -213,8 +213,24 @@ def _choice(request: TurnRequest) -> dict[str, Any]:
     return {"tool_choice": {**kinds[wish.kind], **({"disable_parallel_tool_use": True} if serial else {})}}
 
 
-def expected(request: TurnRequest) -> dict[str, Any]:
-    """The normal form of the one body that this request may lead to."""
+# What the CLI by itself asks of MODEL.
+_OWN: Mapping[str, Any] = {
+    "model": MODEL,
+    "stream": True,
+    "thinking": {"type": "disabled"},
+    "max_tokens": 32_000,
+    "temperature": 1,
+}
+_OF_THE_REQUEST = frozenset({"messages", "system", "tools", "user"})
+
+
+def own_fields(bare: Mapping[str, Any]) -> dict[str, Any]:
+    """What the CLI by itself asks of a model: a request of its own in normal form, without what was said in it."""
+    return {name: value for name, value in bare.items() if name not in _OF_THE_REQUEST}
+
+
+def expected(request: TurnRequest, own: Mapping[str, Any] = _OWN) -> dict[str, Any]:
+    """The normal form of the one body that this request may lead to. `own`: what the CLI adds, by the model."""
     system = [{"type": "text", "text": text} for text in (IDENTITY, *(block.text for block in request.system)) if text]
     wished = {
         "max_tokens": request.limits.max_output_tokens,
@@ -224,11 +240,7 @@ def expected(request: TurnRequest) -> dict[str, Any]:
         "top_k": request.sampling.top_k,
     }
     return {
-        "model": MODEL,
-        "stream": True,
-        "thinking": {"type": "disabled"},
-        "max_tokens": 32_000,
-        "temperature": 1,
+        **own,
         **{name: value for name, value in wished.items() if value is not None},
         "system": system,
         **_tools(request),

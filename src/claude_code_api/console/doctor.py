@@ -23,7 +23,7 @@ from claude_code_api.engine.bounds import find_groups
 from claude_code_api.engine.discover import find_credentials
 from claude_code_api.engine.jail import INSTALL, jail_support
 from claude_code_api.engine.options import EngineOptions
-from claude_code_api.engine.prove import Proof
+from claude_code_api.engine.prove import MODEL_CHANGES, Proof
 from claude_code_api.engine.versions import NEWEST_TESTED, TooOldError, shown, version_of
 from claude_code_api.flow.ports import Plan
 from claude_code_api.settings import Settings
@@ -191,10 +191,11 @@ async def _proof(settings: Settings, standin: StandIn) -> list[Finding]:
 def _table(proof: Proof) -> list[Finding]:
     """Show each thing that warm processes rely on. One that does not hold costs time, not correctness."""
     slow = "Warm processes are not used with this CLI: every turn starts one."
+    apart = "With this CLI each model has warm processes of its own."
     return [
         Finding("warm processes", Verdict.OK, what)
         if held
-        else Finding("warm processes", Verdict.WARNING, f"not: {what}", slow)
+        else Finding("warm processes", Verdict.WARNING, f"not: {what}", apart if what == MODEL_CHANGES else slow)
         for what, held in proof.held.items()
     ]
 

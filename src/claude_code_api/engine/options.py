@@ -50,7 +50,7 @@ class EngineOptions:
     ] = Seating.AUTO
     # A warm process is about 110 MB. As many as run at once, or a busy gateway would end the ones it needs next.
     max_idle: Annotated[int, "Warm processes that wait for a turn."] = 16
-    spares: Annotated[int, "Processes started ahead, for the model that was asked for last."] = 1
+    spares: Annotated[int, "Processes started ahead; each serves whatever model is asked for."] = 1
     # A start keeps a core busy for 0.3 s. More at once are not ready earlier, and everybody else waits for them.
     starts: Annotated[int, "Processes that are started at the same moment; others wait for a start or a free one."] = 4
     idle_s: Annotated[float, "A warm process that nobody used for so many seconds is ended."] = 300.0

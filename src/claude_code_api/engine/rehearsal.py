@@ -18,8 +18,6 @@ from claude_code_api.turn.request import JsonObject
 REHEARSALS: Final = 2
 _WORDS: Final = ("This ", "is ", "only ", "a ", "rehearsal", ".")
 _USAGE: Final = {"input_tokens": 0, "output_tokens": 0}
-
-
 _ABOUT: Final = {"id": "msg_rehearsal", "type": "message", "role": "assistant", "model": "rehearsal"}
 
 
