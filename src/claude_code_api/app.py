@@ -73,7 +73,7 @@ from claude_code_api.http.turns import Turns, turn_routes
 from claude_code_api.http.usage import usage_routes
 from claude_code_api.http.validation import on_invalid
 from claude_code_api.settings import Settings
-from claude_code_api.standin import Answer, Received, StandIn, Text, ToolUse, calls
+from claude_code_api.standin import Answer, StandIn, Text, ToolUse, calls
 from claude_code_api.storage.address import StoreOpenError, address_of
 from claude_code_api.storage.before_images import BeforeImageFiles
 from claude_code_api.storage.inspection import holds_a_key
@@ -372,14 +372,8 @@ class _Ground:
     def will_call(self, tool: str) -> None:
         self._standin.play(calls(ToolUse("toolu_proof", tool, {})))
 
-    def bodies(self) -> Sequence[Mapping[str, Any]]:
-        return [received.body for received in self._asked()]
-
-    def headers(self) -> Sequence[Mapping[str, str]]:
-        return [received.headers for received in self._asked()]
-
-    def _asked(self) -> Sequence[Received]:
-        return [received for received in self._standin.messages if isinstance(received.body, Mapping)]
+    def asked(self) -> Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]:
+        return [(asked.headers, asked.body) for asked in self._standin.messages if isinstance(asked.body, Mapping)]
 
 
 async def look_at_the_cli(engine: ClaudeEngine, data_dir: Path) -> Proof:

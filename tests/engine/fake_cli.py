@@ -56,6 +56,9 @@ class FakeCli:
             return
         refusal = self.script.get("refused", {}).get(subtype)
         said = self.script.get("answers", {}).get(subtype, {"claude_code_version": "fake"})
+        if isinstance(said, list):
+            # One after the other, each process from the first one on.
+            said = said.pop(0)
         body = {"subtype": "success", "request_id": request_id, "response": said}
         if refusal is not None:
             body = {"subtype": "error", "request_id": request_id, "error": refusal}

@@ -73,12 +73,10 @@ class Ground:
     def will_call(self, tool: str) -> None:
         self._bodies += self.asks.pop(0)
 
-    def bodies(self) -> Sequence[Mapping[str, Any]]:
+    def asked(self) -> Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]:
         # Asked before a turn is played and after it.
-        return list(self._bodies)
-
-    def headers(self) -> Sequence[Mapping[str, str]]:
-        return [{"anthropic-beta": self.beta.format(at=at), "x-id": str(at)} for at in range(len(self._bodies))]
+        headers = [{"anthropic-beta": self.beta.format(at=at), "x-id": str(at)} for at in range(len(self._bodies))]
+        return list(zip(headers, self._bodies, strict=True))
 
 
 def ground(change: Callable[[list[dict[str, Any]]], object] = lambda _: None) -> Ground:
@@ -124,12 +122,18 @@ WRONG: dict[str, tuple[Callable[[list[dict[str, Any]]], object], set[str]]] = {
 }
 
 
+# The turns of the process that is tried: three as it is, one with another model, one with its own again.
+LAST = 4
 OF_A_CHANGE: dict[str, tuple[Callable[[list[dict[str, Any]]], object], dict[str, Any]]] = {
     "says so to the model": (lambda bodies: bodies[4].update(system=[IDENTITY, IDENTITY]), {}),
     "keeps its limit": (lambda bodies: bodies[4].update(max_tokens=32_000), {}),
     "keeps the other's limit": (lambda bodies: bodies[5].update(max_tokens=64_000), {}),
     "refuses": (lambda _: None, {"refused": {"set_model": "no"}}),
     "does not say to what": (lambda _: None, {"answers": {**REWOUND, "set_model": {}}}),
+    "cannot be cleaned any more": (
+        lambda _: None,
+        {"answers": {**REWOUND, "rewind_conversation": [{"rewound": turn != LAST} for turn in range(LAST + 1)]}},
+    ),
     "dies of it": (lambda _: None, {"turns": [*TURNS, [{"kill": 9}]]}),
 }
 

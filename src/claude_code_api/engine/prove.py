@@ -61,12 +61,8 @@ class ProvingGround(Protocol):
         """Answer the next request with a call."""
         ...
 
-    def bodies(self) -> Sequence[Mapping[str, Any]]:
-        """Return what has been asked so far."""
-        ...
-
-    def headers(self) -> Sequence[Mapping[str, str]]:
-        """Return what it was asked with, one for each body."""
+    def asked(self) -> Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]:
+        """Return what has been asked so far: headers and body."""
         ...
 
 
@@ -178,10 +174,10 @@ class _Trial:
         """What was asked just now, without the process's own name; nothing where that was not one request."""
         if not body:
             return {}
-        headers = self._ground.headers()[-1].items()
+        headers, _ = self._ground.asked()[-1]
         return {
             "fields": {name: value for name, value in body.items() if name != "metadata"},
-            "headers": {name: value for name, value in headers if name.startswith(_ABOUT_ABILITIES)},
+            "headers": {name: value for name, value in headers.items() if name.startswith(_ABOUT_ABILITIES)},
         }
 
     async def _turn(self, request: TurnRequest) -> Mapping[str, Any]:
@@ -192,7 +188,7 @@ class _Trial:
         self, request: TurnRequest, stop: Stop | None
     ) -> tuple[Mapping[str, Any], EndReason | None]:
         """What one turn asked of the model, and how it ended; nothing of either when it asked more than once."""
-        before = len(self._ground.bodies())
+        before = len(self._ground.asked())
         if stop is None:
             self._ground.will_call("Read")
         else:
@@ -203,7 +199,7 @@ class _Trial:
         turn = await self._resident.begin(Translator(given.uuid, 0), given)
         events: list[TurnEvent] = [event async for batch in turn.mailbox.batches() for event in batch]
         self._clean = await self._resident.clean(turn) and self._clean
-        asked = self._ground.bodies()[before:]
+        asked = [body for _, body in self._ground.asked()[before:]]
         last = events[-1] if events else None
         ending = last.reason if isinstance(last, Ended) else None
         return (asked[0], ending) if len(asked) == 1 else ({}, None)
