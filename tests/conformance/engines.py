@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.prove import NOTHING_PROVED, Proof
 from claude_code_api.engine.scripted import AskFor, ScriptedEngine, Step, WaitFor
-from claude_code_api.flow.ports import Engine, Plan
+from claude_code_api.flow.ports import Engine, Lease, Plan
 from claude_code_api.standin import Answer, Break, Gate, StandIn, Text, ToolUse, calls, fails
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import (
@@ -40,6 +41,11 @@ class Stage(Protocol):
     engine: Engine
     # Where an agent can be at work.
     workplace: Path
+
+    @property
+    def asked(self) -> int:
+        """How often the model has been asked."""
+        ...
 
     async def wait_until_held(self) -> None:
         """Return once a turn waits in the middle of its answer."""
@@ -114,6 +120,10 @@ class Scripted:
         wanted = ApprovalWanted(f"of {plan.turn_id}", "toolu_1", "Write", arguments, {"kind": "diff"}, "Write")
         return AskFor(wanted, says("written"), says("not written"))
 
+    @property
+    def asked(self) -> int:
+        return len(self.scripted.plans)
+
     async def wait_until_held(self) -> None:
         await self._held.wait()
 
@@ -152,6 +162,10 @@ class Real:
             upstream.when(words, answer)
         upstream.always(Answer((Text(pieces=("hel", "lo")),)))
 
+    @property
+    def asked(self) -> int:
+        return len(self._upstream.messages)
+
     async def wait_until_held(self) -> None:
         await asyncio.to_thread(self._upstream.wait_at_gate, "held")
 
@@ -186,7 +200,31 @@ async def warm(directory: Path) -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def _real(directory: Path, proof: Proof) -> AsyncIterator[Stage]:
+async def ahead(directory: Path) -> AsyncIterator[Stage]:
+    """The same, each of them on its way before it is known what it is to ask."""
+    async with _real(directory, Proof({"all": True})) as stage:
+        stage.engine = Ahead(stage.real)
+        yield stage
+
+
+class Ahead:
+    """An engine whose turns begin as the gateway begins them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    @asynccontextmanager
+    async def lease(self, plan: Plan) -> AsyncIterator[Lease]:
+        async with AsyncExitStack() as stack:
+            begun = await stack.enter_async_context(self._engine.ahead(plan.principal, plan.model))
+            yield await stack.enter_async_context(self._engine.lease(replace(plan, ahead=begun)))
+
+
+@asynccontextmanager
+async def _real(directory: Path, proof: Proof) -> AsyncIterator[Real]:
     with StandIn(pace_ms=0) as upstream:
         stage = Real(upstream, directory / "run")
         stage.real.trust(proof)

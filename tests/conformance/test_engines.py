@@ -27,7 +27,7 @@ from claude_code_api.turn.events import (
 from claude_code_api.turn.order import Order
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
-from tests.conformance.engines import MODEL, NO, Opening, Role, Stage, real, scripted, warm
+from tests.conformance.engines import MODEL, NO, Opening, Role, Stage, ahead, real, scripted, warm
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"use_uvloop": True}
 
 
-REAL = [pytest.param(opening, marks=pytest.mark.real_cli) for opening in (real, warm)]
+REAL = [pytest.param(opening, marks=pytest.mark.real_cli) for opening in (real, warm, ahead)]
 
 
-@pytest.fixture(params=[scripted, *REAL], ids=["scripted", "claude", "claude warm"])
+@pytest.fixture(params=[scripted, *REAL], ids=["scripted", "claude", "claude warm", "claude ahead"])
 async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
     opening: Opening = request.param
     async with opening(tmp_path) as opened:
@@ -304,3 +304,31 @@ async def test_25_the_mode_can_change_while_a_call_waits(stage: Stage) -> None:
         assert lease.answer(wanted.approval_id, Verdict(Decision.ALLOW))
         events += [event for batch in [batch async for batch in batches] for event in batch]
     assert events[-1] == Ended(EndReason.STOP)
+
+
+async def test_26_what_was_begun_ahead_and_never_wanted_has_asked_nobody(stage: Stage) -> None:
+    await answered(stage, Role.SAYS, "turn-1")
+    for _ in range(2):
+        async with stage.engine.ahead("", MODEL):
+            pass
+    result = await answered(stage, Role.SAYS, "turn-2")
+    assert (text(result), result.ended) == ("hello", Ended(EndReason.STOP))
+    assert stage.asked == 2
+
+
+async def test_27_being_cancelled_while_something_is_begun_ahead_leaves_nothing(stage: Stage) -> None:
+    await answered(stage, Role.SAYS, "turn-1")
+
+    async def begin(entered: asyncio.Event) -> None:
+        async with stage.engine.ahead("", MODEL):
+            entered.set()
+            await asyncio.Event().wait()
+
+    entered = asyncio.Event()
+    beginning = asyncio.create_task(begin(entered))
+    await entered.wait()
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    assert text(await answered(stage, Role.SAYS, "turn-2")) == "hello"
+    assert stage.asked == 2

@@ -40,7 +40,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool = Pool(self.factory.start, LIMITS)
         self.pool.changes_models = self.changes_models
         self.asked: list[tuple[Claim, asyncio.Task[Resident]]] = []
+        # Those who take what is ready and nothing else.
+        self.hoping: list[tuple[Claim, asyncio.Task[Resident | None]]] = []
+        # What is being cleaned, and how that ends.
+        self.cleaning: dict[Resident, asyncio.Future[bool]] = {}
         self.owned: dict[Resident, str] = {}
+        self.backs: list[asyncio.Task[None]] = []
         self.served: dict[Resident, str] = {}
         self.gone: set[Resident] = set()
         # Starts that were begun for somebody who does not need them any more.
@@ -64,10 +69,17 @@ class PoolMachine(RuleBasedStateMachine):
             if task.cancelled() or isinstance(task.exception(), TurnRefusedError):
                 continue
             await self._begin(claim, task.result())
+        for claim, hope in [entry for entry in self.hoping if entry[1].done()]:
+            self.hoping.remove((claim, hope))
+            found = None if hope.cancelled() else hope.result()
+            if found is not None:
+                await self._begin(claim, found)
+        self.cleaning = {resident: end for resident, end in self.cleaning.items() if not end.done()}
 
     async def _begin(self, claim: Claim, resident: Resident) -> None:
         assert resident not in self.owned, "two owners"
         assert resident not in self.gone, "let go, and handed out"
+        assert resident not in self.cleaning, "handed out before it was clean"
         assert resident.alive, "a dead one was handed out"
         assert resident.model == claim.model
         assert self.served.setdefault(resident, claim.principal) == claim.principal, "a foreign principal's process"
@@ -79,6 +91,34 @@ class PoolMachine(RuleBasedStateMachine):
     def claim(self, principal: str, model: str) -> None:
         claim = Claim(principal, model)
         self.run(lambda: self.asked.append((claim, self.runner.get_loop().create_task(self.pool.claim(claim)))))
+
+    @rule(principal=st.sampled_from(PRINCIPALS), model=st.sampled_from(MODELS))
+    def claim_what_is_ready(self, principal: str, model: str) -> None:
+        claim, begun = Claim(principal, model), self.factory.begun
+        self.run(lambda: self.hoping.append((claim, self.runner.get_loop().create_task(self.pool.ready(claim)))))
+        assert self.factory.begun == begun, "nothing is started for who does not wait"
+
+    @precondition(lambda self: self.owned)
+    @rule(data=st.data())
+    def one_is_being_cleaned(self, data: st.DataObject) -> None:
+        resident = data.draw(st.sampled_from(list(self.owned)))
+        principal = self.owned.pop(resident)
+        end: asyncio.Future[bool] = self.runner.get_loop().create_future()
+        self.cleaning[resident] = end
+        self.run(lambda: self.backs.append(self._take_back(resident, principal, end)))
+
+    def _take_back(self, resident: Resident, principal: str, end: asyncio.Future[bool]) -> asyncio.Task[None]:
+        return self.runner.get_loop().create_task(self.pool.take_back(resident, principal, end))
+
+    @precondition(lambda self: self.cleaning)
+    @rule(data=st.data(), clean=st.booleans())
+    def the_cleaning_ends(self, data: st.DataObject, clean: bool) -> None:
+        resident = data.draw(st.sampled_from(list(self.cleaning)))
+        end, waiting = self.cleaning.pop(resident), len(self.asked)
+        if not clean:
+            self.gone.add(resident)
+        self.run(lambda: end.set_result(clean))
+        self.left_over += waiting - len(self.asked)
 
     @rule(principal=st.sampled_from(PRINCIPALS), model=st.sampled_from(MODELS))
     def a_whole_turn(self, principal: str, model: str) -> None:
@@ -158,7 +198,13 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_beside_what_fits(self) -> None:
-        assert not self.asked or self.factory.open, "somebody waits, and nothing is being started"
+        waited_for = sum(claim not in self.returning for claim, _ in self.asked)
+        assert not waited_for or self.factory.open, "somebody waits, and nothing is being started"
+        assert all(claim in self.returning for claim, _ in self.hoping), "nothing is ready, and nothing comes back"
+
+    @property
+    def returning(self) -> set[Claim]:
+        return {Claim(self.served[resident], resident.model) for resident in self.cleaning}
 
     @invariant()
     def nobody_ends_what_is_in_use(self) -> None:
@@ -174,7 +220,9 @@ class PoolMachine(RuleBasedStateMachine):
     async def _close(self) -> None:
         closing = asyncio.create_task(self.pool.close())
         await rounds()
-        while self.factory.open or self.asked:
+        for end in self.cleaning.values():
+            end.set_result(True)
+        while self.factory.open or self.asked or self.hoping:
             for start in list(self.factory.open):
                 start.answer.set_result(True)
             # Who waited for a spare that is of no use any more starts one; a home is removed in a thread.
@@ -183,7 +231,8 @@ class PoolMachine(RuleBasedStateMachine):
             await self._collect()
         for resident, principal in self.owned.items():
             self.pool.give_back(resident, principal)
-        await asyncio.gather(closing, self.pool.close())
+        await asyncio.gather(closing, self.pool.close(), *self.backs)
+        await self.pool.close()
         assert self.factory.alive == set()
         assert all(process_of(resident).stops == 1 for resident in self.factory.made)
         assert (self.pool.idle, self.asked) == (0, [])
@@ -273,6 +322,83 @@ async def test_few_start_at_once_and_what_comes_free_first_is_taken() -> None:
     assert pool.idle == 1, "what nobody waits for any more is kept"
     await pool.close()
     await asyncio.gather(*(resident.retire() for resident in (first, second, factory.made[2])))
+    assert factory.alive == set()
+
+
+class TestComingBack:
+    """Who comes back at once meets his process in the middle of its cleaning: it is warmer than any other."""
+
+    async def test_their_own_is_waited_for_although_there_is_a_spare(self) -> None:
+        factory = Factory()
+        pool = Pool(factory.start, limits(spares=1))
+        mine = await pool.claim(ANN)
+        pool.prepare("sonnet")
+        await rounds()
+        assert pool.idle == 1
+        cleaned: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        back = asyncio.create_task(pool.take_back(mine, "ann", cleaned))
+        await rounds()
+        again = [asyncio.create_task(pool.ready(ANN)), asyncio.create_task(pool.claim(ANN))]
+        bobs = asyncio.create_task(pool.claim(Claim("bob", "sonnet")))
+        await rounds()
+        assert [task.done() for task in (*again, bobs)] == [False, True, True], "the second one took the spare"
+        cleaned.set_result(True)
+        assert await again[0] is mine
+        await back
+        assert await bobs not in {mine, await again[1]}
+        await finish(pool, factory)
+
+    @pytest.mark.parametrize("spares", [0, 1])
+    async def test_where_it_does_not_come_back_another_is_taken(self, spares: int) -> None:
+        factory = Factory()
+        pool = Pool(factory.start, limits(spares=spares))
+        mine = await pool.claim(ANN)
+        pool.prepare("sonnet")
+        await rounds()
+        cleaned: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        back = asyncio.create_task(pool.take_back(mine, "ann", cleaned))
+        await rounds()
+        hoping = asyncio.create_task(pool.ready(ANN))
+        await rounds()
+        assert not hoping.done()
+        cleaned.set_result(False)
+        await back
+        found = await hoping
+        assert found is not mine
+        assert (found is None) == (spares == 0)
+        assert process_of(mine).stops == 1
+        await finish(pool, factory)
+
+    async def test_who_only_hopes_starts_nothing(self) -> None:
+        factory = Factory()
+        pool = Pool(factory.start, limits())
+        assert await pool.ready(ANN) is None
+        assert factory.begun == 0
+        mine = await used(pool, ANN)
+        assert await pool.ready(ANN) is mine
+        await finish(pool, factory)
+
+    async def test_who_leaves_while_he_hopes_leaves_it_to_others(self) -> None:
+        factory = Factory()
+        pool = Pool(factory.start, limits(spares=0))
+        mine = await pool.claim(ANN)
+        cleaned: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        back = asyncio.create_task(pool.take_back(mine, "ann", cleaned))
+        await rounds()
+        hoping = asyncio.create_task(pool.ready(ANN))
+        await rounds()
+        cleaned.set_result(True)
+        hoping.cancel()
+        await back
+        await rounds()
+        assert pool.idle == 1
+        assert await pool.claim(ANN) is mine
+        await finish(pool, factory)
+
+
+async def finish(pool: Pool, factory: Factory) -> None:
+    await pool.close()
+    await asyncio.gather(*(resident.retire() for resident in factory.made))
     assert factory.alive == set()
 
 

@@ -42,7 +42,7 @@ async def test_whoever_has_an_excuse_is_given_all_the_time_anew() -> None:
     dog.watch()
     began_s = dog.last_s
     await told.wait()
-    assert looks == 4
+    assert looks >= 4, "once it has no excuse, its time begins"
     assert dog.last_s >= began_s + 3 * 0.01
 
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -126,6 +126,9 @@ class BentEngine:
 
     async def set_mode(self, mode: Mode) -> None:
         raise NotImplementedError
+
+    def ahead(self, principal: str, model: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     def lease(self, plan: Plan) -> AbstractAsyncContextManager[Lease]:
         return self._lease(plan)

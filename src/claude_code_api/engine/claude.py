@@ -22,6 +22,7 @@ from claude_code_api.engine.customs import addresses_in
 from claude_code_api.engine.desk import Desk
 from claude_code_api.engine.door import AgentTerms, Terms
 from claude_code_api.engine.failures import as_told
+from claude_code_api.engine.head_start import HeadStart
 from claude_code_api.engine.launch import Agent, Lane, lane_for, profile_flags, unworkable
 from claude_code_api.engine.modes import cli_mode, free_in, tools_in
 from claude_code_api.engine.options import EngineOptions, Seating, Site
@@ -172,6 +173,23 @@ class ClaudeEngine:
         return await self._token_count.count(plan)
 
     @asynccontextmanager
+    async def ahead(self, principal: str, model: str) -> AsyncIterator[HeadStart | None]:
+        """Have a process that is ready come to its door; what it is to ask there is told when the question is kept."""
+        if not self._overlays or self.credentials is None:
+            yield None
+            return
+        start = HeadStart(self._pool.ready(Claim(principal, model)))
+        try:
+            yield start
+        finally:
+            await asyncio.shield(self._end(start, principal, model))
+
+    async def _end(self, start: HeadStart, principal: str, model: str) -> None:
+        await start.leave()
+        if start.resident is not None:
+            await self._take_back(start.resident, start.turn, principal, model)
+
+    @asynccontextmanager
     async def lease(self, plan: Plan) -> AsyncIterator[Lease]:
         """Seat a process, hand over the request, and take the process back whatever happens."""
         if self.credentials is None:
@@ -222,24 +240,34 @@ class ClaudeEngine:
     @asynccontextmanager
     async def _warm(self, plan: Plan) -> AsyncIterator[Lease]:
         """A process that knows nothing, with the whole request laid over what it would send."""
-        fields = whole_request(plan.request, plan.effort_levels)
-        given = Handover(str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], Terms(fields=fields))
+        terms = Terms(fields=whole_request(plan.request, plan.effort_levels))
+        translator = Translator(plan.turn_id, plan.created_s)
+        gone_on = await plan.ahead.go_on(translator, terms) if isinstance(plan.ahead, HeadStart) else None
+        if gone_on is not None:
+            # Whoever made it set out takes it back.
+            try:
+                yield ClaudeLease(*gone_on)
+            finally:
+                _leave(gone_on[0].process, gone_on[1])
+            return
+        given = Handover(str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], terms)
         resident = await self._pool.claim(Claim(plan.principal, plan.model))
         turn = None
         try:
-            turn = await self._begin(resident, Translator(plan.turn_id, plan.created_s), given)
+            turn = await self._begin(resident, translator, given)
             yield ClaudeLease(resident, turn)
         finally:
             if turn is not None:
                 _leave(resident.process, turn)
-            await asyncio.shield(self._take_back(resident, turn, plan))
+            await asyncio.shield(self._take_back(resident, turn, plan.principal, plan.model))
 
-    async def _take_back(self, resident: Resident, turn: RunningTurn | None, plan: Plan) -> None:
-        if turn is not None and await resident.clean(turn):
-            self._pool.give_back(resident, plan.principal)
+    async def _take_back(self, resident: Resident, turn: RunningTurn | None, principal: str, model: str) -> None:
+        # Who has left early is waited for apart: the answer may still be coming, and nobody should wait for that.
+        if turn is not None and await resident.process.end(turn):
+            await self._pool.take_back(resident, principal, resident.clean(turn))
         else:
             await resident.retire()
-        self._pool.prepare(plan.model)
+        self._pool.prepare(model)
 
     @asynccontextmanager
     async def _fresh(self, plan: Plan) -> AsyncIterator[Lease]:

@@ -113,6 +113,9 @@ class Door:
         # Requests that may still pass.
         self._left = 0
         self._rehearses = False
+        # Not set as long as it is not known yet what may pass.
+        self._known = asyncio.Event()
+        self._known.set()
         # Held by the request that is counted, if what it comes to decides about the next one.
         self._counting = asyncio.Lock()
         self._server: asyncio.AbstractServer | None = None
@@ -138,6 +141,12 @@ class Door:
         """Let the next requests through, on these terms, and none after them; none after an error, either."""
         self._terms, self._left = terms, terms.requests
         self.told, self._closed, self._rehearses = None, _ONE_REQUEST, False
+        self._known.set()
+
+    def expect(self) -> None:
+        """Let the next request wait until it is admitted, or until it is known that nothing is."""
+        self.admit(Terms(requests=0))
+        self._known.clear()
 
     def rehearse(self) -> None:
         """Answer the next request here: nobody is asked, whatever it is."""
@@ -162,6 +171,7 @@ class Door:
             # It says hello when it starts, and wants no more than an answer.
             _NOT_SERVED.give(doorway)
             return
+        await self._known.wait()
         agent = self._terms.agent
         reason = None if agent is None else objection(asked.body, agent.models, agent.addresses)
         if reason is not None:

@@ -82,7 +82,9 @@ class _Waiting:
     claim: Claim
     # Whether it has to be one that asks the claim's model already.
     exactly: bool
-    answer: asyncio.Future[tuple[Resident, str | None]]
+    # Whether one is started for it; or else it waits for one that comes back, and for None where that does not come.
+    starts: bool
+    answer: asyncio.Future[tuple[Resident, str | None] | None]
 
 
 class Pool:
@@ -97,6 +99,8 @@ class Pool:
         # First come, first served.
         self._queue: list[_Waiting] = []
         self._starting: Counter[str] = Counter()
+        # Those that are being cleaned, behind an answer: a matter of milliseconds.
+        self._returning: Counter[Claim] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -113,18 +117,33 @@ class Pool:
         """
         exactly = not self.changes_models
         while True:
-            resident = await self._one_for(claim, exactly=exactly)
-            if resident.model == claim.model or await self._changed(resident, claim.model):
+            resident = await self._one_for(claim, exactly=exactly, starts=True)
+            if resident is not None and await self._asks(resident, claim.model):
                 return resident
             exactly = True
 
-    async def _one_for(self, claim: Claim, *, exactly: bool) -> Resident:
+    async def ready(self, claim: Claim) -> Resident | None:
+        """Return the same out of those that are there or just being cleaned; none is started for it."""
+        resident = await self._one_for(claim, exactly=not self.changes_models, starts=False)
+        return resident if resident is not None and await self._asks(resident, claim.model) else None
+
+    async def _one_for(self, claim: Claim, *, exactly: bool, starts: bool) -> Resident | None:
         best = self._best(claim, exactly=exactly)
-        if best is None:
-            return await self._wait_for_one(claim, exactly=exactly)
-        if best.principal is None:
-            asyncio.get_running_loop().call_later(REFILL_S, self.prepare, claim.model)
-        return best.resident
+        if best is not None:
+            if best.principal is None:
+                asyncio.get_running_loop().call_later(REFILL_S, self.prepare, claim.model)
+            return best.resident
+        if starts or self._comes_back(claim):
+            answer = asyncio.get_running_loop().create_future()
+            return await self._wait_for_one(_Waiting(claim, exactly, starts, answer))
+        return None
+
+    def _comes_back(self, claim: Claim) -> bool:
+        """Whether their own is about to be clean again, and nobody waits for it: that is warmer than any other."""
+        return self._returning[claim] > sum(waiting.claim == claim for waiting in self._queue)
+
+    async def _asks(self, resident: Resident, model: str) -> bool:
+        return resident.model == model or await self._changed(resident, model)
 
     async def _changed(self, resident: Resident, model: str) -> bool:
         """Give it another model; one that does not take it is let go."""
@@ -139,6 +158,8 @@ class Pool:
     def _best(self, claim: Claim, *, exactly: bool) -> _Idle | None:
         """Take the best one that fits out of those that wait."""
         fitting = [entry for entry in self._idle if entry.fits(claim, exactly=exactly)]
+        if self._comes_back(claim):
+            fitting = [entry for entry in fitting if entry.principal is not None and entry.fits(claim, exactly=True)]
         fitting.sort(key=lambda entry: entry.rank(claim.model))
         while fitting:
             best = fitting.pop()
@@ -148,26 +169,29 @@ class Pool:
             self._evict(best)
         return None
 
-    async def _wait_for_one(self, claim: Claim, *, exactly: bool) -> Resident:
-        waiting = _Waiting(claim, exactly, asyncio.get_running_loop().create_future())
+    async def _wait_for_one(self, waiting: _Waiting) -> Resident | None:
         self._queue.append(waiting)
         self._start_for_waiting()
         try:
-            resident, _ = await waiting.answer
+            found = await waiting.answer
         except BaseException:
             answer = waiting.answer
             if waiting in self._queue:
                 self._queue.remove(waiting)
             elif answer.done() and not answer.cancelled() and answer.exception() is None:
-                # It came in the very moment of leaving, and is as it was.
-                self._take_in(*answer.result())
+                found = answer.result()
+                if found is not None:
+                    # It came in the very moment of leaving, and is as it was.
+                    self._take_in(*found)
             raise
-        return resident
+        return found[0] if found is not None else None
 
     def _start_for_waiting(self) -> None:
         """See to it that one is started for each who waits, but never too many at the same moment."""
         coming = self._starting.copy()
-        for waiting in self._queue:
+        for waiting in self._without_prospect():
+            if not waiting.starts:
+                continue
             model = waiting.claim.model
             if not coming[model] and not waiting.exactly:
                 # Any will do.
@@ -221,7 +245,7 @@ class Pool:
 
     def _refuse_first(self, model: str, problem: Exception) -> bool:
         for waiting in self._queue:
-            if waiting.claim.model == model:
+            if waiting.claim.model == model and waiting.starts:
                 self._queue.remove(waiting)
                 waiting.answer.set_exception(problem)
                 return True
@@ -230,7 +254,7 @@ class Pool:
     def _take_in(self, resident: Resident, principal: str | None) -> None:
         """Give it to the first who waits for one like it, or keep it."""
         entry = _Idle(resident, principal, asyncio.get_running_loop().time(), 0.0)
-        for waiting in self._queue:
+        for waiting in self._without_prospect() if principal is None else self._queue:
             if entry.fits(waiting.claim, exactly=waiting.exactly) and not waiting.answer.done():
                 self._queue.remove(waiting)
                 waiting.answer.set_result((resident, principal))
@@ -239,6 +263,40 @@ class Pool:
             self.let_go(resident)
         else:
             self._keep(entry)
+
+    async def take_back(self, resident: Resident, principal: str, cleaned: Awaitable[bool]) -> None:
+        """Take a process back as soon as it is clean; one that does not come to that is ended."""
+        claim = Claim(principal, resident.model)
+        self._returning[claim] += 1
+        clean = False
+        try:
+            clean = await cleaned
+        finally:
+            self._returning[claim] -= 1
+            if clean:
+                self.give_back(resident, principal)
+            self._look_elsewhere()
+            if not clean:
+                await resident.retire()
+
+    def _look_elsewhere(self) -> None:
+        """See to those who waited for one that did not come back after all."""
+        for waiting in self._without_prospect():
+            best = self._best(waiting.claim, exactly=waiting.exactly) if not waiting.answer.done() else None
+            if best is not None or not (waiting.starts or waiting.answer.done()):
+                self._queue.remove(waiting)
+                waiting.answer.set_result((best.resident, best.principal) if best is not None else None)
+        self._start_for_waiting()
+
+    def _without_prospect(self) -> list[_Waiting]:
+        """Those who wait and whose own is not about to be clean, in their order."""
+        returning, found = self._returning.copy(), []
+        for waiting in self._queue:
+            if returning[waiting.claim] > 0:
+                returning[waiting.claim] -= 1
+            else:
+                found.append(waiting)
+        return found
 
     def give_back(self, resident: Resident, principal: str) -> None:
         """Take a process back that is clean again; one that has grown too old or too big is let go."""
@@ -280,7 +338,9 @@ class Pool:
         ready = sum(entry.principal is None and entry.fits(nobodys, exactly=exactly) for entry in self._idle)
         # One place at least is for those that have served: a spare would push out what the next turn comes back to.
         wanted = min(self._limits.spares, self._limits.max_idle - 1)
-        waited_for = sum(waiting.claim.model == model or not exactly for waiting in self._queue)
+        waited_for = sum(
+            waiting.starts and (waiting.claim.model == model or not exactly) for waiting in self._without_prospect()
+        )
         starting = self._starting[model] if exactly else self._starting.total()
         coming = max(0, starting - waited_for)
         for _ in range(wanted - ready - coming):

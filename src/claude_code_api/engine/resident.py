@@ -134,6 +134,16 @@ class Resident:
         self.model, self.door.model = model, _LARGER_WINDOW.sub("", told)
         return True
 
+    async def set_out(self, door: Door) -> RunningTurn:
+        """Begin a turn of which nothing is known yet: the process comes to its door with the placeholder, and waits.
+
+        It goes on when the door admits what the turn asks.
+        """
+        door.expect()
+        uuid = str(uuid4())
+        line = user_line(uuid, [{"type": "text", "text": PLACEHOLDER}])
+        return await self.process.begin(Translator(uuid, 0), uuid, line)
+
     async def rehearse(self, wanted: Callable[[], bool]) -> bool:
         """Have its slow first turns now, answered by its own door, until it is `wanted`. False: it cannot be."""
         if self.door is None:

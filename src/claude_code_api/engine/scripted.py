@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -98,6 +98,10 @@ class ScriptedEngine:
             raise TurnRefusedError(self.refusal)
         self.counted.append(plan)
         return self.count(plan)
+
+    def ahead(self, principal: str, model: str) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - the protocol's
+        """A script needs nothing beforehand."""
+        return nullcontext()
 
     @asynccontextmanager
     async def lease(self, plan: Plan) -> AsyncIterator[Lease]:

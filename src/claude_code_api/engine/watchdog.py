@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 # Seconds after which somebody with a reason to be silent is looked at again.
 _LOOK_AGAIN_S = 1.0
+# What a timer of the loop is exact to.
+_EARLY_S = 0.001
 
 
 class Watchdog:
@@ -32,7 +34,9 @@ class Watchdog:
             self.last_s = loop.time()
             self._timer = loop.call_later(min(self._limit_s, _LOOK_AGAIN_S), self._look)
         elif loop.time() < self.last_s + self._limit_s:
-            self._timer = loop.call_at(self.last_s + self._limit_s, self._look)
+            # A timer may ring a moment early: then it is no use to ask again at once.
+            rest_s = self.last_s + self._limit_s - loop.time()
+            self._timer = loop.call_later(max(rest_s, _EARLY_S), self._look)
         else:
             self._bark()
 

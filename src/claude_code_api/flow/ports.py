@@ -66,6 +66,8 @@ class Plan:
     models: frozenset[str] | None = None
     # Where everything is counted that an agent, and what runs beside it, uses; None: it is no agent's turn.
     purse: Purse | None = field(default=None, compare=False, repr=False)
+    # What the engine has begun for it before its question was kept: see `Engine.ahead`.
+    ahead: object | None = field(default=None, compare=False, repr=False)
     # How hard this model can be asked to think; empty for one that takes a budget instead.
     effort_levels: tuple[str, ...] = ()
 
@@ -119,6 +121,13 @@ class Engine(Protocol):
         """Begin a turn. Leaving the context early ends it: the model stops, nothing is left behind."""
         ...
 
+    def ahead(self, principal: str, model: str) -> AbstractAsyncContextManager[object | None]:
+        """Make ready for a turn of which nothing else is known yet, if that costs nobody anything; see `Plan.ahead`.
+
+        Nothing of the turn itself has begun when the context is left without a lease.
+        """
+        ...
+
     async def count_tokens(self, plan: Plan) -> int:
         """Count what the model would read, without an answer. Raises `TurnRefusedError` where that is not possible."""
         ...
@@ -152,22 +161,6 @@ class Clock(Protocol):
 
     def monotonic_s(self) -> float:
         """Seconds that only go forward."""
-        ...
-
-
-class Workplaces(Protocol):
-    """The directories of projects, each under a name that the gateway chose."""
-
-    async def make(self, project_id: str) -> str:
-        """Make an empty directory; returns its absolute path."""
-        ...
-
-    async def holds_files(self, project_id: str) -> bool:
-        """Whether there is anything in it."""
-        ...
-
-    async def remove(self, project_id: str) -> None:
-        """Remove it with everything in it, and nothing that a link in it leads to."""
         ...
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -78,12 +79,18 @@ class TurnRunner:
             self._refuse_when_draining()
             resolved = await self._catalogue.resolve(request.model, only=caller.models)
             ask = Ask(request, caller, dialect, resolved.value, idempotency, beside, resolved.model)
-            async with self._ledger.entry(ask) as entry:
+            async with self._ahead(ask) as ahead, self._ledger.entry(ask) as entry:
                 entry.keep_events = keep_events
                 models, purse = await self._models_of(caller), await self._purse_for(caller, resolved, entry)
-                plan = self._plan(entry, resolved, models, purse)
+                plan = replace(self._plan(entry, resolved, models, purse), ahead=ahead)
                 async with self._engine.lease(plan) as lease, self._followed(plan, lease, entry) as turn:
                     yield turn
+
+    def _ahead(self, ask: Ask) -> AbstractAsyncContextManager[object | None]:
+        """Let the engine make ready while the question is being kept; an agent's process is made for its project."""
+        if ask.request.project_id is not None:
+            return nullcontext()
+        return self._engine.ahead(ask.owner, ask.model)
 
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:

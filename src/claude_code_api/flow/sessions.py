@@ -15,7 +15,7 @@ from claude_code_api.flow.before_images import BeforeImages
 from claude_code_api.flow.conversation import heard, title_of
 from claude_code_api.flow.forks import fork_of
 from claude_code_api.flow.options import FlowOptions
-from claude_code_api.flow.ports import Clock, Store, Workplaces
+from claude_code_api.flow.ports import Clock, Store
 from claude_code_api.flow.records import (
     MessageList,
     Mode,
@@ -33,6 +33,7 @@ from claude_code_api.flow.records import (
 )
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.transcripts import read_transcript
+from claude_code_api.flow.workplaces import Workplaces
 from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import ApprovalWanted
