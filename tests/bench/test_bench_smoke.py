@@ -27,7 +27,13 @@ def test_one_turn_of_everything(tmp_path: Path) -> None:
 
     for row in ("floor ", "cold ", "gateway ", "floor, 2 at once", "gateway, 2 at once", "trickle:", "parallel:"):
         assert row in done.stdout
-    for row in ("start until it listens", "import of the command line", "memory, idle", "load before"):
+    for row in (
+        "start until it listens",
+        "import of the command line",
+        "memory, idle",
+        "CPU for a chunk alone",
+        "load before",
+    ):
         assert row in done.stdout
 
     raw = json.loads(file.read_bytes())

@@ -128,6 +128,13 @@ class Scenario:
     rounds: int
     series: list[Series]
 
+    def turn_of(self, system: str) -> tuple[float, float] | None:
+        """The CPU of one turn of a system, in ms, and how many chunks it has."""
+        for one in self.series:
+            if one.system == system and one.cpu_per_turn_ms is not None:
+                return one.cpu_per_turn_ms, median(one.chunks)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
@@ -138,6 +145,23 @@ class Repeated:
     values: tuple[float, ...]
     floor_name: str = ""
     floor: tuple[float, ...] = ()
+
+
+def chunk_costs(burst: Scenario, trickle: Scenario, short: Scenario) -> list[Repeated]:
+    """What a chunk alone costs a system, in a burst and when it comes alone: the turn's own cost is taken off.
+
+    A short turn has a few chunks at once, so what a burst costs more is for its further chunks.
+    """
+    found: dict[str, list[tuple[float, ...]]] = {"in a burst": [], "alone": []}
+    for name in ("gateway", "floor"):
+        of_burst, of_trickle, of_short = (scenario.turn_of(name) for scenario in (burst, trickle, short))
+        if of_burst is None or of_trickle is None or of_short is None:
+            return []
+        each_us = (of_burst[0] - of_short[0]) * 1000 / (of_burst[1] - of_short[1])
+        turn_ms = of_short[0] - of_short[1] * each_us / 1000
+        found["in a burst"].append((each_us,))
+        found["alone"].append(((of_trickle[0] - turn_ms) * 1000 / of_trickle[1],))
+    return [Repeated(f"CPU for a chunk {how}", "µs", own, "one live CLI", cli) for how, (own, cli) in found.items()]
 
 
 class Client(Protocol):

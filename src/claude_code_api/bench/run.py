@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final, Protocol
 from claude_code_api.bench.client import HttpSystem
 from claude_code_api.bench.crowd import idle_streams, slow_readers
 from claude_code_api.bench.floor import MODEL, Cold, Floor, Workshop
-from claude_code_api.bench.measure import Repeated, Scenario, System
+from claude_code_api.bench.measure import Repeated, Scenario, System, chunk_costs
 from claude_code_api.bench.processes import Server, cpu_s, gateway_server, rss_mb, standin_server
 from claude_code_api.bench.rounds import Progress, Upstream, run_together, steps
 from claude_code_api.bench.scenarios import Plan, parallel, script, sequential, staying
@@ -103,6 +104,7 @@ async def run(plan: Plan, progress: Overall, against: Against | None, standin_po
             Repeated("start until it listens", "ms", (*starts, gateway.start_ms), "CLI initialized", _few(floor)),
             imports,
             *idling,
+            *chunk_costs(_named("burst", one_by_one), _named("trickle", one_by_one), _named("session", following)),
             *_memory("memory, idle after the start", idle_mb, cli_mb),
             *_memory("memory, after the run", rss_mb(gateway.pid), cli_mb),
         ]
@@ -144,6 +146,10 @@ async def _idling(pid: int) -> list[Repeated]:
 def _few(floor: Floor) -> tuple[float, ...]:
     """The starts of the CLIs that were started alone and without a history."""
     return tuple(floor.start_ms[:2])
+
+
+def _named(name: str, scenarios: Sequence[Scenario]) -> Scenario:
+    return next(scenario for scenario in scenarios if scenario.name == name)
 
 
 def _memory(name: str, value: float | None, cli: float | None) -> list[Repeated]:

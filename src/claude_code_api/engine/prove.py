@@ -29,6 +29,8 @@ from claude_code_api.turn.events import Ended, EndReason, TurnEvent
 from claude_code_api.turn.request import ClientTool, JsonObject, Limits, Message, Role, TextBlock, TurnRequest
 
 CACHE_NAME: Final = "proved.json"
+# Another word whenever something else is tried: what was found before is then no answer.
+_TRIED: Final = "with models"
 # Any model will do: the stand-in knows none. This one the CLI does not list: it tries it out before it changes to it.
 _MODEL: Final = "claude-sonnet-4-20250514"
 # One that it lists, of which it asks other things.
@@ -239,4 +241,4 @@ def remember(data_dir: Path, binary: Path, proof: Proof) -> None:
 
 def _identity(binary: Path) -> list[str]:
     state = binary.stat()
-    return [__version__, str(binary), str(state.st_size), str(state.st_mtime_ns)]
+    return [__version__, _TRIED, str(binary), str(state.st_size), str(state.st_mtime_ns)]
