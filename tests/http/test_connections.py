@@ -327,11 +327,24 @@ def _wrong(certified: HttpOptions, tmp_path: Path) -> Iterator[tuple[HttpOptions
     yield HttpOptions(tls_client_ca=certified.tls_cert), "need tls_cert"
     yield HttpOptions(trusted_proxies=("*",)), "names no address"
     yield HttpOptions(trusted_proxies=("10.0.0.0/8", "proxy.local")), "'proxy.local'"
+    yield HttpOptions(trusted_proxies=("0.0.0.0/0",)), "believe everybody"
+    yield HttpOptions(trusted_proxies=("::/0",)), "believe everybody"
+    for origin in (
+        "*",
+        "null",
+        "https://*.example",
+        "app.example",
+        "https://app.example/path",
+        "https://a,b",
+        "file://",
+    ):
+        yield HttpOptions(allowed_origins=("https://app.example", origin)), "names no origin"
 
 
 def test_what_cannot_be_served_is_said_before_anything_listens(certified: HttpOptions, tmp_path: Path) -> None:
     check_transport(certified)
     check_transport(HttpOptions(trusted_proxies=("10.0.0.0/8", "::1", "192.0.2.1")))
+    check_transport(HttpOptions(allowed_origins=("https://app.example", "http://[::1]:3000/", "moz-extension://a-1")))
     for options, words in _wrong(certified, tmp_path):
         with pytest.raises(TransportError, match=words):
             check_transport(options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections import Counter
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,6 +21,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from claude_code_api.http.gate import is_loopback_address
@@ -35,6 +36,9 @@ LINGER_S: Final = 5.0
 RETRY_AFTER_S: Final = 5
 # Requests that wait on one connection for the answer to the one before them. Hardly any client lets one wait.
 MAX_WAITING: Final = 100
+# One message over a WebSocket, from somebody who has not shown a key yet. It can only bring the key; but a client that
+# does not wait for the answer may send its prompt right behind it.
+MAX_UNKNOWN_MESSAGE_BYTES: Final = 1024 * 1024
 # Descriptors that are not for clients: the database, the CLIs' pipes and sockets, connections to the model's API.
 KEPT_DESCRIPTORS: Final = 256
 # More than the largest crowd that anybody has asked for; systems often begin with 1,024.
@@ -173,9 +177,9 @@ class Connection(HttpToolsProtocol):
 
     @override
     def handle_websocket_upgrade(self) -> None:
-        # From here on it is a socket's, which has a deadline of its own for the key.
+        # From here on it is a socket's, which has a deadline of its own for the key, and is a stranger's until then.
         self._in_time()
-        self._know()
+        self.app_state = {**self.app_state, _KNOWN: self._know}
         super().handle_websocket_upgrade()
 
     def _know(self) -> None:
@@ -296,3 +300,28 @@ class Connection(HttpToolsProtocol):
             self.transport.write(head + retry + b"connection: close\r\n\r\n" + body)
         # An answer that is under way must not have another one in the middle of it.
         self.transport.close()
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """The server's own, which counts as a stranger's until its client has shown a key."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Begin where a `Connection` ends."""
+        self._counted_no_more: Callable[[], None] = app_state[_KNOWN]
+        super().__init__(config, server_state, {**app_state, _KNOWN: self._know}, _loop)
+        self.conn.max_message_size = MAX_UNKNOWN_MESSAGE_BYTES
+
+    def _know(self) -> None:
+        self.conn.max_message_size = self.config.ws_max_size
+        self._counted_no_more()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._counted_no_more()

@@ -108,15 +108,21 @@ class LiveSocket:
         """Shake hands, and learn who it is: by a header, a subprotocol, or the first message."""
         offered = [name.strip() for name in self._socket.headers.get("sec-websocket-protocol", "").split(",")]
         key = next((name.removeprefix(KEY_PROTOCOL) for name in offered if name.startswith(KEY_PROTOCOL)), None)
-        await self._socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         self._key = key
+        caller, refusal = None, None
         try:
-            return await self._caller()
-        except TurnRefusedError as refusal:
-            if key is None and {"authorization", "x-api-key"}.isdisjoint(self._socket.headers.keys()):
-                return await self._introduced(refusal)
-            await self._close(UNAUTHORIZED, refusal.error.message)
-            return None
+            caller = await self._caller()
+        except TurnRefusedError as found:
+            refusal = found
+        finally:
+            # Only now: as soon as it is in, a client that is known may send a large prompt, which a stranger may not.
+            await self._socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        if refusal is None:
+            return caller
+        if key is None and {"authorization", "x-api-key"}.isdisjoint(self._socket.headers.keys()):
+            return await self._introduced(refusal)
+        await self._close(UNAUTHORIZED, refusal.error.message)
+        return None
 
     async def _introduced(self, refusal: TurnRefusedError) -> Caller | None:
         try:

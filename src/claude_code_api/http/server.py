@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import signal
 import socket
 import ssl
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp
 from typing_extensions import override
 
 from claude_code_api.flow.run_turn import TurnRunner
-from claude_code_api.http.connections import DESCRIPTORS, Connection, Crowd
+from claude_code_api.http.connections import DESCRIPTORS, Connection, Crowd, Socket
 from claude_code_api.http.options import HttpOptions
 
 # After the drain every turn is over; what still holds a connection open then is cut.
@@ -30,6 +31,8 @@ MAX_WS_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 
 # TLS 1.3 and the suites of 1.2 that keep a secret even if the key is lost later.
 TLS_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# As browsers send it: a scheme (extensions of browsers have their own), a name or an address, perhaps a port.
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
 
 
 def server_config(app: ASGIApp, options: HttpOptions, *, descriptors: int = DESCRIPTORS) -> uvicorn.Config:
@@ -38,7 +41,7 @@ def server_config(app: ASGIApp, options: HttpOptions, *, descriptors: int = DESC
     config = uvicorn.Config(
         app,
         http=cast("type[asyncio.Protocol]", partial(Connection, crowd)),
-        ws="websockets-sansio",
+        ws=Socket,
         ws_max_size=MAX_WS_MESSAGE_BYTES,
         # A few bytes of text gain nothing by it, and each connection would hold its dictionaries.
         ws_per_message_deflate=False,
@@ -58,17 +61,23 @@ def server_config(app: ASGIApp, options: HttpOptions, *, descriptors: int = DESC
 
 
 class TransportError(Exception):
-    """What is set about TLS or proxies cannot be; the text says why."""
+    """What is set about TLS, proxies or origins cannot be; the text says why."""
 
 
 def check_transport(options: HttpOptions) -> None:
-    """Return if TLS and proxies are set so that they work; raises `TransportError` else."""
+    """Return if TLS, proxies and origins are set so that they work; raises `TransportError` else."""
     for name in options.trusted_proxies:
         try:
-            ipaddress.ip_network(name, strict=False)
+            network = ipaddress.ip_network(name, strict=False)
         except ValueError as error:
             # A star, for one, would let everybody say where he comes from.
             raise TransportError(f"The setting trusted_proxies names no address and no network: {name!r}.") from error
+        if not network.prefixlen:
+            raise TransportError(f"The setting trusted_proxies would believe everybody: {name!r}.")
+    for origin in options.allowed_origins:
+        if not _ORIGIN.fullmatch(origin):
+            # A star allows nothing here, and would be believed to; `null` is what any page can call itself.
+            raise TransportError(f"The setting allowed_origins names no origin like `https://app.example`: {origin!r}.")
     if options.tls_cert is None:
         if options.tls_key is not None or options.tls_client_ca is not None:
             raise TransportError("The settings tls_key and tls_client_ca need tls_cert, the certificate itself.")
