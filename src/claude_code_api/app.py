@@ -248,7 +248,7 @@ def build(engine: Engine, store: Store, access: Access, settings: Settings) -> G
         project_routes(Projects(store, workplaces, clock)),
         session_routes(sessions, clock),
         approval_routes(sessions),
-        checkpoint_routes(Checkpoints(store, sessions, runner, images, clock)),
+        checkpoint_routes(Checkpoints(store, sessions, ledger.writers, images, clock)),
         live_routes(turns, sessions),
         usage_routes(store),
         audit_routes(store),

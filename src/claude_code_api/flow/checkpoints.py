@@ -11,8 +11,8 @@ from claude_code_api.flow.allowances import project_for
 from claude_code_api.flow.before_images import BeforeImages
 from claude_code_api.flow.ports import Clock, Store
 from claude_code_api.flow.records import Change, FileChange, Profile, Session
-from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.sessions import Sessions, no_such
+from claude_code_api.flow.writers import Writers
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
 
 
@@ -35,11 +35,9 @@ class _Way:
 class Checkpoints:
     """The way back for the files of sessions. What was said stays as it is; `fork` is for that."""
 
-    def __init__(
-        self, store: Store, sessions: Sessions, runner: TurnRunner, images: BeforeImages, clock: Clock
-    ) -> None:
-        """Take what there is."""
-        self._store, self._sessions, self._runner, self._images = store, sessions, runner, images
+    def __init__(self, store: Store, sessions: Sessions, writers: Writers, images: BeforeImages, clock: Clock) -> None:
+        """Take what there is. `writers`: who writes to which session, for a turn and a rewind exclude each other."""
+        self._store, self._sessions, self._writers, self._images = store, sessions, writers, images
         self._clock = clock
 
     async def changes(self, session_id: str, caller: Caller, *, since: str | None) -> tuple[FileChange, ...]:
@@ -60,12 +58,15 @@ class Checkpoints:
         first = way.turn_ids[0]
         if dry_run:
             return Rewound(first, await self.changes(session_id, caller, since=first))
-        if self._runner.running_in(session_id, caller.name):
+        if self._writers.writing(session_id):
             message = "A turn runs in this session: interrupt it, or wait for its end."
             raise TurnRefusedError(TurnError(ErrorKind.CONFLICT, message, source="client"))
-        what = {"session": session_id, "turn": first}
-        await self._store.put_on_record([Act(self._clock.now_s(), caller.name, "session.rewound", what)])
-        return Rewound(first, await self._images.restore(way.turn_ids, way.workplace))
+        async with self._writers.alone_or_not_at_all(session_id):
+            # A turn may have come and gone since: what it changed is undone as well.
+            way = await self._way(session_id, caller, turn_id=first)
+            what = {"session": session_id, "turn": first}
+            await self._store.put_on_record([Act(self._clock.now_s(), caller.name, "session.rewound", what)])
+            return Rewound(first, await self._images.restore(way.turn_ids, way.workplace))
 
     async def _way(self, session_id: str, caller: Caller, *, turn_id: str | None) -> _Way:
         session = await self._sessions.get(session_id, caller)

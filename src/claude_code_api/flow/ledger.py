@@ -34,7 +34,7 @@ from claude_code_api.flow.records import (
     TurnEnd,
     TurnState,
 )
-from claude_code_api.flow.writers import busy
+from claude_code_api.flow.writers import Writers, busy
 from claude_code_api.turn.answer import Said, can_be_gone_on_from, said_in
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Compacted, Failed, TurnEvent
@@ -208,7 +208,8 @@ class Ledger:
         self.store, self.clock = store, clock
         self.journal = Journal(store, every_s=options.journal_s)
         self.shown_chars = options.audit_chars
-        self._places = Places(store, options, clock, unworkable)
+        self.writers = Writers(max_waiting=options.session_max_waiting, wait_s=options.session_wait_s)
+        self._places = Places(store, options, clock, unworkable, self.writers)
         self._unwritten: dict[str, TurnEnd] = {}
 
     @asynccontextmanager

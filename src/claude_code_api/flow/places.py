@@ -99,11 +99,12 @@ class Ask:
 class Places:
     """Finds a request's place. Whoever gets one is the session's only writer until the stack unwinds."""
 
-    def __init__(self, store: Store, options: FlowOptions, clock: Clock, unworkable: Mapping[Profile, str]) -> None:
-        """Begin with nobody writing. `unworkable`: what agents cannot work as, and why."""
-        self._unworkable = unworkable
+    def __init__(
+        self, store: Store, options: FlowOptions, clock: Clock, unworkable: Mapping[Profile, str], writers: Writers
+    ) -> None:
+        """Take who writes to which session. `unworkable`: what agents cannot work as, and why."""
+        self._unworkable, self._writers = unworkable, writers
         self._store, self._options, self._clock = store, options, clock
-        self._writers = Writers(max_waiting=options.session_max_waiting, wait_s=options.session_wait_s)
 
     async def find(self, ask: Ask, stack: AsyncExitStack) -> Place:
         """Find the place of a request; a session of its own, where it belongs to none."""

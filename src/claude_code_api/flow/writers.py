@@ -47,6 +47,15 @@ class Writers:
             if not session.there:
                 del self._sessions[session_id]
 
+    @asynccontextmanager
+    async def alone_or_not_at_all(self, session_id: str) -> AsyncIterator[None]:
+        """Be the session's writer, unless there is one already; nobody waits here, and others wait meanwhile."""
+        if self.writing(session_id):
+            raise busy("somebody writes to the session")
+        # With nobody there this takes the place without a moment in between.
+        async with self.alone(session_id):
+            yield
+
     async def _wait(self, session: _Session) -> None:
         try:
             async with asyncio.timeout(self._wait_s):
