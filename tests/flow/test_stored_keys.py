@@ -93,7 +93,7 @@ async def test_what_somebody_else_changes_holds_within_a_second(house: House) ->
     changed = await house.holder(made)
     assert changed is not None
     assert changed.rates.burst == 5
-    rotated = await elsewhere.rotate(made.stored.id, by="tests")
+    rotated = await elsewhere.rotate(made.stored.id, by="tests", highest=Profile.FULL)
     house.clock.go(FRESH_S)
     assert await house.holder(made) is None
     assert (await house.holder(rotated)) == changed

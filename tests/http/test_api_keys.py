@@ -228,6 +228,18 @@ class TestChanging:
         ]
         assert [answer.status_code for answer in answers] == [404] * 4
 
+    async def test_nobody_takes_a_key_that_may_more_than_his_own(self, gateway: Running) -> None:
+        strong = await make(gateway, profile="full")
+        weak = await make(gateway, profile="edit")
+        async with holder(gateway, scopes=["admin"], profile="edit") as client:
+            assert (await client.post(KEYS, json={"name": "x", "profile": "full"})).status_code == 403
+            # Whoever rotates a key holds it afterwards.
+            refused = await client.post(f"{KEYS}/{strong['id']}/rotate")
+            assert (refused.status_code, refused.json()["error"]["param"]) == (403, "profile")
+            assert (await client.post(f"{KEYS}/{weak['id']}/rotate")).status_code == 200
+        async with gateway.client(authorization=f"Bearer {strong['key']}") as client:
+            assert (await client.get("/v1/sessions")).status_code == 200
+
     async def test_when_it_was_used_is_written_behind_the_requests(self, gateway: Running) -> None:
         made = await make(gateway)
         async with gateway.client(authorization=f"Bearer {made['key']}") as client:

@@ -74,7 +74,7 @@ def list_keys(settings: Settings, *, revoked: bool, as_json: bool) -> None:
 
 def rotate_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
     """Put another key in the place of this one, and print it."""
-    _tell(_run(settings, lambda keys: keys.rotate(key_id, by=_BY)), as_json=as_json)
+    _tell(_run(settings, lambda keys: keys.rotate(key_id, by=_BY, highest=Profile.FULL)), as_json=as_json)
 
 
 def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:

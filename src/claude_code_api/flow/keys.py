@@ -70,9 +70,12 @@ class Keys:
             raise _no_such_key()
         return found
 
-    async def rotate(self, key_id: str, *, by: str) -> Made:
-        """Put another key in the place of this one: what was made with it stays its own."""
-        await self.get(key_id)
+    async def rotate(self, key_id: str, *, by: str, highest: Profile) -> Made:
+        """Put another key in the place of this one: what was made with it stays its own.
+
+        Whoever does that holds the key afterwards, so it is as if he made it.
+        """
+        self._check((await self.get(key_id)).terms.profile, None, highest)
         key = new_key()
         stored = await self._store.replace_key(key_id, digest_of(key), act=self._act(by, KEY_ROTATED, {"id": key_id}))
         if stored is None:
@@ -93,6 +96,7 @@ class Keys:
 
     def _check(self, profile: Profile, expires_s: float | None, highest: Profile) -> None:
         if profile.at_most(highest) is not profile:
+            # Also of one that he rotates: he holds it then.
             message = f"Your own key's agents may be {highest.value!r} at most, and so may those of keys that you make."
             raise TurnRefusedError(TurnError(ErrorKind.FORBIDDEN, message, source="client", param="profile"))
         if expires_s is not None and expires_s <= self._clock.now_s():

@@ -52,7 +52,7 @@ def key_routes(keys: Keys, known: StoredKeys, options: AccessOptions) -> APIRout
     @router.post("/{key_id}/rotate")
     async def rotate_key(key_id: str, caller: AdminCaller) -> dict[str, Any]:
         """Put another key in the place of this one, which opens nothing from now on. Sessions and limits stay."""
-        made = await keys.rotate(key_id, by=caller.name)
+        made = await keys.rotate(key_id, by=caller.name, highest=caller.highest)
         known.forget()
         return _told(made)
 
