@@ -55,7 +55,7 @@ class FakeCli:
         if subtype in self.script.get("unanswered", []):
             return
         refusal = self.script.get("refused", {}).get(subtype)
-        said = self.script.get("answers", {}).get(subtype, {"claude_code_version": "fake"})
+        said = self.script.get("answers", {}).get(subtype, {"claude_code_version": "99.0.0"})
         if isinstance(said, list):
             # One after the other, each process from the first one on.
             said = said.pop(0)

@@ -207,7 +207,7 @@ async def test_the_offer_is_asked_once_and_again_after_a_failure(fake: FakeSite)
     fake.script()
     first, second = await asyncio.gather(engine.offer(), engine.offer())
     assert first is second
-    assert (first.version, first.models) == ("fake", ())
+    assert (first.version, first.models) == ("99.0.0", ())
     assert sum(line["request"]["subtype"] == "initialize" for line in fake.stdin) == 2
     await engine.close()
     nothing_left(fake, engine)

@@ -47,7 +47,7 @@ async def test_the_states_of_a_good_life(fake: FakeSite) -> None:
     states = []
     async with fake.process(initialized=False) as process:
         states.append(process.state)
-        assert (await process.initialize("be brief", within_s=10))["claude_code_version"] == "fake"
+        assert (await process.initialize("be brief", within_s=10))["claude_code_version"] == "99.0.0"
         states.append(process.state)
         turn = await begin(process)
         states.append(process.state)

@@ -44,7 +44,13 @@ def test_item_26_an_older_one_is_refused_with_what_to_do(text: str) -> None:
     assert "claude update" in refused.value.error.message
 
 
-@pytest.mark.parametrize(("text", "lines"), [(shown(NEWEST_TESTED), 0), ("2.1.999", 1), ("3.0.0", 1), ("?", 1)])
+@pytest.mark.parametrize("text", ["", "unknown", "2.1", "?"])
+def test_item_26_one_that_does_not_say_its_age_is_refused(text: str) -> None:
+    with pytest.raises(TooOldError, match="does not say its version"):
+        check_version(text)
+
+
+@pytest.mark.parametrize(("text", "lines"), [(shown(NEWEST_TESTED), 0), ("2.1.999", 1), ("3.0.0", 1)])
 def test_item_26_a_later_one_is_served_with_one_line(text: str, lines: int) -> None:
     with capture_logs() as logged:
         check_version(text)

@@ -23,7 +23,7 @@ _NUMBERS: Final = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})\b")
 
 
 class TooOldError(TurnRefusedError):
-    """The CLI is older than any that is known to be safe."""
+    """The CLI is older than any that is known to be safe, or does not say how old it is."""
 
 
 def version_of(text: str) -> Version | None:
@@ -40,11 +40,13 @@ def shown(version: Version) -> str:
 def check_version(text: str) -> None:
     """Raise `TooOldError`, or warn of a version that was never tried."""
     version = version_of(text)
-    if version is not None and version < OLDEST:
+    # Every one since the oldest says it.
+    if version is None or version < OLDEST:
+        said = f"is version {text}" if version is not None else "does not say its version"
         message = (
-            f"The installed claude is version {text}; this gateway needs {shown(OLDEST)} or newer. "
+            f"The installed claude {said}; this gateway needs {shown(OLDEST)} or newer. "
             "Leave out CLAUDE_BINARY_PATH to use the one that comes with it, or run `claude update`."
         )
         raise TooOldError(TurnError(ErrorKind.ENGINE_UNAVAILABLE, message, source="engine"))
-    if version is None or version > NEWEST_TESTED:
+    if version > NEWEST_TESTED:
         _log.warning("claude_not_tested", version=text, newest_tested=shown(NEWEST_TESTED))
