@@ -6,4 +6,4 @@ if [ ! -x .venv-audit/bin/pip-audit ]; then
     "$1" -m venv .venv-audit
     .venv-audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit
 fi
-exec .venv-audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements/dev.txt
+exec .venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.txt
