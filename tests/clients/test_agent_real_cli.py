@@ -183,18 +183,19 @@ async def test_a_hostile_directory_is_inert(tmp_path: Path, upstream: StandIn) -
         assert "marker-of-claude-md" not in json.dumps(first)
 
 
-async def test_text_is_literal_here_too(tmp_path: Path, upstream: StandIn) -> None:
+@pytest.mark.parametrize("text", ["@notes.txt", "@{place}/notes.txt", "/clear", "/compact", "!ls", "# remember"])
+async def test_text_is_literal_here_too(tmp_path: Path, upstream: StandIn, text: str) -> None:
     async with at_work(tmp_path / "run", upstream, tmp_path / "data") as (gateway, project):
         place = Path(project["path"])
         (place / "notes.txt").write_text("marker-of-a-file")
-        for text in ("@notes.txt", f"@{place}/notes.txt", "/clear", "/compact", "!ls", "# remember"):
-            upstream.play(says("ok"))
-            answer = await ask(gateway, text, project["id"])
-            assert answer.status_code == 200, (text, answer.text)
-            body: Any = upstream.messages[-1].body
-            said = [block.get("text") for message in body["messages"] for block in blocks_of(message)]
-            assert text in said
-            assert "marker-of-a-file" not in json.dumps(body)
+        text = text.format(place=place)
+        upstream.play(says("ok"))
+        answer = await ask(gateway, text, project["id"])
+        assert answer.status_code == 200, answer.text
+        body: Any = upstream.messages[-1].body
+        said = [block.get("text") for message in body["messages"] for block in blocks_of(message)]
+        assert text in said
+        assert "marker-of-a-file" not in json.dumps(body)
 
 
 async def test_a_stream_and_an_interrupt(tmp_path: Path, upstream: StandIn) -> None:

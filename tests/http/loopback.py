@@ -175,7 +175,7 @@ class Running:
 
     def client(self, **headers: str) -> httpx2.AsyncClient:
         """A client without a key, unless one is given."""
-        return httpx2.AsyncClient(base_url=self.url, headers=headers, trust_env=False)
+        return _client(self.port, headers)
 
     async def post(self, text: str = "hi", **fields: Any) -> httpx2.Response:
         return await self.http.post(CHAT, json=asking(text, **fields))
@@ -277,6 +277,11 @@ async def a_store(data_dir: Path | None = None, database_url: str = "") -> Async
             yield store, options
 
 
+def _client(port: int, headers: dict[str, str]) -> httpx2.AsyncClient:
+    # `running` has the patience for all of it; by itself the client would give up a busy machine's turn after 5 s.
+    return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=None, trust_env=False)
+
+
 @asynccontextmanager
 async def _served(
     gateway: app.Gateway, engine: ScriptedEngine, logs: LogLines, store: Store, level: LogLevel, http: HttpOptions
@@ -289,7 +294,7 @@ async def _served(
     with logging_to(logs, TelemetryOptions(level, LogFormat.JSON)):
         server = await loop.create_server(lambda: protocol(config, state, {}), sock=listener, ssl=config.ssl)
         headers = {"authorization": f"Bearer {KEY}"}
-        client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
+        client = _client(port, headers)
         try:
             async with client:
                 yield Running(engine, gateway.runner, gateway.routes, port, logs, client, state.tasks, gateway, store)
