@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -144,6 +146,17 @@ def test_item_11_secrets_stay_out(tmp_path: Path, upstream: StandIn, profile: st
     assert ("PWD=/project" in asked) is (profile == "shell"), "what the agent found was told to the model"
     assert search.found == []
     assert search.places > 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this")
+def test_item_11_a_gateways_memory_is_its_own() -> None:
+    # What there is to see of it differs for root, who may look at everything.
+    program = (
+        "import ctypes, resource; from claude_code_api.console.serving import keep_memory_private as keep; keep();"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), *resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["0", "0", "0"]
 
 
 def test_the_search_itself_finds(tmp_path: Path) -> None:

@@ -273,8 +273,15 @@ async def _clear_records(standin: Server, over: asyncio.Event) -> None:
 
 
 def _sample(pid: int) -> Sample:
-    descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir())) if Path(f"/proc/{pid}/fd").exists() else 0
-    return Sample(time.perf_counter(), rss_mb(pid) or 0.0, descriptors, _processes_below(pid))
+    return Sample(time.perf_counter(), rss_mb(pid) or 0.0, _descriptors(pid), _processes_below(pid))
+
+
+def _descriptors(pid: int) -> int:
+    try:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    except OSError:
+        # The system keeps no such list, or not for us: the gateway is closed to all but root.
+        return 0
 
 
 def _processes_below(pid: int) -> int:

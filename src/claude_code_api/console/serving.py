@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import dataclasses
 import http.client
 import json
 import resource
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -34,10 +36,27 @@ _DEMO_PACE_MS: Final = 15
 _DEMO_QUESTION: Final = "Introduce yourself: what is running here, and what can I try?"
 
 
+# From <linux/prctl.h>.
+PR_SET_DUMPABLE: Final = 4
+
+
+def keep_memory_private() -> None:
+    """All keys are in this process's memory: nobody may find them in a file after a crash, or look at them before.
+
+    The limit alone does not keep the memory from a program that the kernel hands it to. On Linux the second call does,
+    and closes `/proc/<pid>/environ` and `mem` and debuggers to other programs of the same user, if they are not root's.
+    What the gateway starts is not concerned: a new program begins anew.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "this process cannot keep its memory to itself")
+
+
 def run_server(settings: Settings) -> None:
     """Serve with the user's own credentials until asked to end."""
-    # All keys are in this process's memory, and nobody may find them in a file after a crash.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_memory_private()
     set_up_logs(settings.telemetry)
     console = Console(stderr=True)
     problem = None if find_claude(settings)[1].source else NO_CREDENTIALS
