@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from claude_code_api.flow.ports import Lease, Plan
+from claude_code_api.flow.ports import Lease, Plan, StoreError
 from claude_code_api.flow.records import Mode, Profile
 from claude_code_api.turn.approvals import Decision, Settler, Verdict
 from claude_code_api.turn.errors import ErrorKind
@@ -25,7 +25,7 @@ from claude_code_api.turn.events import (
     TurnEvent,
 )
 from claude_code_api.turn.order import Order
-from claude_code_api.turn.request import Message, TextBlock, TurnRequest
+from claude_code_api.turn.request import JsonObject, Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
 from tests.conformance.engines import MODEL, NO, Opening, Role, Stage, ahead, real, scripted, warm
 
@@ -332,3 +332,45 @@ async def test_27_being_cancelled_while_something_is_begun_ahead_leaves_nothing(
         await beginning
     assert text(await answered(stage, Role.SAYS, "turn-2")) == "hello"
     assert stage.asked == 2
+
+
+@dataclass
+class Bystander:
+    """A witness that can be full."""
+
+    full: bool = False
+    heard: list[tuple[str, str, JsonObject]] = field(default_factory=list)
+    denials: dict[str, str] = field(default_factory=dict)
+
+    async def called(self, tool_id: str, tool: str, arguments: JsonObject) -> None:
+        if self.full:
+            raise StoreError("no space")
+        self.heard.append((tool_id, tool, arguments))
+
+    def denied(self, tool_id: str, by: str = "profile") -> None:
+        # It may be told again, by somebody who does not know why.
+        self.denials.setdefault(tool_id, by)
+
+
+async def test_28_the_witness_hears_of_a_call_before_anybody_is_asked(stage: Stage) -> None:
+    witness = Bystander()
+    async with stage.engine.lease(replace(asking(stage), witness=witness)) as lease:
+        batches = lease.batches()
+        wanted, _ = await question(batches)
+        assert witness.heard == [(wanted.tool_id, "Write", wanted.arguments)]
+        assert not (stage.workplace / "out.txt").exists()
+        assert lease.answer(wanted.approval_id, Verdict(Decision.ALLOW))
+        rest = [event async for batch in batches for event in batch]
+    assert rest[-1] == Ended(EndReason.STOP)
+    assert (len(witness.heard), witness.denials) == (1, {})
+
+
+@pytest.mark.parametrize("mode", [Mode.ASK, Mode.ACCEPT_EDITS])
+async def test_29_a_call_that_the_witness_cannot_keep_is_not_made(stage: Stage, mode: Mode) -> None:
+    witness = Bystander(full=True)
+    async with stage.engine.lease(replace(asking(stage), mode=mode, witness=witness)) as lease:
+        events = [event async for batch in lease.batches() for event in batch]
+    assert not [event for event in events if isinstance(event, ApprovalWanted)], "there is nothing to decide"
+    assert (text(fold(events)), events[-1]) == ("not written", Ended(EndReason.STOP))
+    assert witness.denials == {"toolu_1": "gateway"}
+    assert not (stage.workplace / "out.txt").exists()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from claude_code_api.engine.mailbox import Mailbox
-from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
+from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan, StoreError
 from claude_code_api.flow.records import Mode, Profile
 from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
@@ -161,12 +161,28 @@ class _ScriptedLease:
         if witness is not None and isinstance(event, ToolActivity) and event.phase is Phase.STARTED:
             await witness.called(event.tool_id, event.tool_name, event.body)
 
+    async def _on_record(self, wanted: ApprovalWanted) -> bool:
+        """Let the witness hear of a call before anybody is asked; one that cannot be kept is not made."""
+        witness = self._plan.witness
+        if witness is None:
+            return True
+        try:
+            await witness.called(wanted.tool_id, wanted.tool_name, wanted.arguments)
+        except StoreError:
+            witness.denied(wanted.tool_id, "gateway")
+            return False
+        return True
+
     async def _tell(self, event: TurnEvent) -> None:
         self._say(event)
         if self._mailbox.full:
             await self._unless_interrupted(self._mailbox.wait_for_room())
 
     async def _ask(self, step: AskFor) -> None:
+        if not await self._on_record(step.wanted):
+            for event in step.denied:
+                await self._tell(event)
+            return
         self._question = step.wanted
         self._decided.clear()
         self._say(step.wanted)

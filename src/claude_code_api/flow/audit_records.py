@@ -70,7 +70,10 @@ class Witness(Protocol):
         ...
 
     def denied(self, tool_id: str, by: str = "profile") -> None:
-        """Hear that a call was denied, and no person was asked. "gateway": because something failed."""
+        """Hear that a call was denied, and no person was asked. "gateway": because something failed.
+
+        An engine may tell it again, knowing less: what was told first counts.
+        """
         ...
 
 
