@@ -113,9 +113,7 @@ class Access:
             if self._patience.lost(peer):
                 raise self._patience.refusal(peer)
             self._patience.wrong_key(peer)
-        # One constant answer, whatever was wrong with the key.
-        message = "A valid API key is needed: send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`."
-        raise TurnRefusedError(TurnError(ErrorKind.UNAUTHENTICATED, message, source="client"))
+        raise not_let_in()
 
     async def _holder(self, digest: bytes, peer: str) -> Caller | None:
         found = self._callers.get(digest) if self._callers is not None else None
@@ -125,3 +123,9 @@ class Access:
         if self._patience is not None and self._patience.lost(peer) and not self._more.knows(digest):
             return None
         return await self._more.caller(digest)
+
+
+def not_let_in() -> TurnRefusedError:
+    """Refuse whoever has no key that opens anything: one constant answer, whatever is wrong with it."""
+    message = "A valid API key is needed: send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`."
+    return TurnRefusedError(TurnError(ErrorKind.UNAUTHENTICATED, message, source="client"))

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from claude_code_api.flow.access import Caller
+from claude_code_api.flow.access import Caller, not_let_in
 from claude_code_api.flow.allowances import project_for
 from claude_code_api.flow.calls import check_calls
 from claude_code_api.flow.catalogue import Model
@@ -26,6 +26,7 @@ from claude_code_api.flow.records import (
     Turn,
     TurnState,
 )
+from claude_code_api.flow.stored_keys import FRESH_S
 from claude_code_api.flow.writers import Writers
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
 from claude_code_api.turn.request import TextBlock, TurnRequest
@@ -89,6 +90,8 @@ class Ask:
     beside: FirstAnswer | None = None
     # What is known of the model.
     known: Model | None = None
+    # When it came in, as the clock counts that only goes forward.
+    came_s: float = 0.0
 
     @property
     def owner(self) -> str:
@@ -110,6 +113,7 @@ class Places:
         """Find the place of a request; a session of its own, where it belongs to none."""
         wanted = await self._project(ask.request.project_id, ask)
         place = await self._found(ask, wanted, stack)
+        await self._refuse_when_revoked(ask)
         project = wanted
         if project is None and place.session.project_id is not None:
             project = await project_for(ask.caller, place.session.project_id, self._store)
@@ -135,6 +139,14 @@ class Places:
         session = self._new_session(ask, project)
         await stack.enter_async_context(self._writers.alone(session.id))
         return Place(session, Continuation(sent.messages, sent, sent.messages), new=True)
+
+    async def _refuse_when_revoked(self, ask: Ask) -> None:
+        """Who had to wait may have lost his key meanwhile, or it has expired: then nothing begins any more."""
+        if not ask.caller.stored or self._clock.monotonic_s() - ask.came_s < FRESH_S:
+            return
+        key = await self._store.key(ask.caller.name)
+        if key is None or not key.opens_at(self._clock.now_s()):
+            raise not_let_in()
 
     # What it may do
 

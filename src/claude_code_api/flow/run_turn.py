@@ -71,6 +71,7 @@ class TurnRunner:
         keep_events: bool = False,
     ) -> AsyncIterator[RunningTurn]:
         """Run one turn for the length of the context. Raises `TurnRefusedError` where it cannot begin."""
+        came_s = self._clock.monotonic_s()
         self._refuse_when_draining()
         refuse_what_would_be_ignored(request, self._options)
         refuse_what_is_elsewhere(request, self._options)
@@ -78,7 +79,7 @@ class TurnRunner:
             # It may have waited for its place until after the end was called.
             self._refuse_when_draining()
             resolved = await self._catalogue.resolve(request.model, only=caller.models)
-            ask = Ask(request, caller, dialect, resolved.value, idempotency, beside, resolved.model)
+            ask = Ask(request, caller, dialect, resolved.value, idempotency, beside, resolved.model, came_s)
             async with self._ahead(ask) as ahead, self._ledger.entry(ask) as entry:
                 entry.keep_events = keep_events
                 models, purse = await self._models_of(caller), await self._purse_for(caller, resolved, entry)
