@@ -93,7 +93,7 @@ class Edge:
         else:
             self.wrong.append(said)
 
-    async def be_as_before(self, descriptors: int, memory: int) -> None:
+    async def be_as_before(self, descriptors: int, processes: int, memory: int) -> None:
         """Wait until what was taken has been given back: nothing runs, nothing is held."""
         now: tuple[int, int, int, int] = (1, 1, 0, 0)
         try:
@@ -101,7 +101,8 @@ class Edge:
                 while any(now[:2]) or now[2] > descriptors or now[3] > memory:
                     health = (await self.http.get("/health")).json()
                     # Claude processes stay warm for a while, each with its pipes.
-                    own = self.descriptors() - KEPT_DESCRIPTORS * len(descendants(self.gateway.pid))
+                    more = max(0, len(descendants(self.gateway.pid)) - processes)
+                    own = self.descriptors() - KEPT_DESCRIPTORS * more
                     now = health["active_sessions"], health["waiting_requests"], own, self.memory()
         except TimeoutError as error:
             msg = f"running, waiting, descriptors, bytes: {now}, and {descriptors} and {memory} are wanted"
@@ -123,7 +124,7 @@ async def leant_on(home: Path, upstream: StandIn, what: str, kept: int = KEPT_BY
             edge = Edge(gateway, http)
             for _ in range(3):
                 await edge.ask_honestly()
-            own = edge.descriptors() - KEPT_DESCRIPTORS * len(descendants(gateway.pid))
+            processes = len(descendants(gateway.pid))
             before = edge.descriptors(), edge.memory()
             talking = asyncio.create_task(talk(edge))
             try:
@@ -133,7 +134,7 @@ async def leant_on(home: Path, upstream: StandIn, what: str, kept: int = KEPT_BY
                 edge.over = True
                 await talking
             peak = edge.memory("VmHWM")
-            await edge.be_as_before(own + KEPT_DESCRIPTORS, before[1] + kept)
+            await edge.be_as_before(before[0] + KEPT_DESCRIPTORS, processes, before[1] + kept)
             after = edge.descriptors(), edge.memory()
             print(  # noqa: T201 - the figures of a long run
                 f"\n{what}: {edge.answers} honest answers, {len(edge.wrong)} wrong; "
