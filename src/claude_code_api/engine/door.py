@@ -204,6 +204,9 @@ class Door:
                 await self._ask(replace(asked, headers=readable), doorway, meter)
             finally:
                 meter.end()
+                # No word of what was said: how much, and what came of it.
+                status = self.told.status if self.told is not None else None
+                _log.debug("agent_asked", sent_bytes=len(asked.body), status=status, used=meter.known)
 
     async def _ask(self, asked: Asked, doorway: Doorway, meter: Meter | None) -> None:
         try:

@@ -33,7 +33,8 @@ class Meter:
         self._streams = True
         self._body: list[bytes] = []
         self._size = 0
-        self._known = Usage()
+        # What is known of it so far.
+        self.known = Usage()
         self._said_bytes = 0
         # Whether it is owed, and whether everything is known of it.
         self._begun, self._whole = True, False
@@ -71,9 +72,9 @@ class Meter:
                 self._whole = True
                 self._know(body["usage"])
         if self._begun and not self._whole:
-            read = self._known.all_input_tokens or self._asked_bytes // BYTES_PER_TOKEN
-            said = max(self._known.output_tokens, self._said_bytes // BYTES_PER_TOKEN)
-            self._know({"input_tokens": read} if not self._known.all_input_tokens else {})
+            read = self.known.all_input_tokens or self._asked_bytes // BYTES_PER_TOKEN
+            said = max(self.known.output_tokens, self._said_bytes // BYTES_PER_TOKEN)
+            self._know({"input_tokens": read} if not self.known.all_input_tokens else {})
             self._know({"output_tokens": said})
 
     def _event(self, event: Mapping[str, Any]) -> None:
@@ -90,14 +91,14 @@ class Meter:
 
     def _know(self, usage: Mapping[str, Any]) -> None:
         """The later event's figures are totals: they replace the earlier ones, field by field."""
-        known = self._known
+        known = self.known
         now = Usage(
             _figure(usage, "input_tokens", known.input_tokens),
             _figure(usage, "output_tokens", known.output_tokens),
             _figure(usage, "cache_read_input_tokens", known.cache_read_tokens),
             _figure(usage, "cache_creation_input_tokens", known.cache_creation_tokens),
         )
-        self._known = now
+        self.known = now
         more = Usage(
             now.input_tokens - known.input_tokens,
             now.output_tokens - known.output_tokens,
