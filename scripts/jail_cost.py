@@ -17,9 +17,9 @@ from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.jail import jail_support
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.flow.ports import Plan
-from claude_code_api.flow.records import Profile
 from claude_code_api.standin import StandIn
 from claude_code_api.turn.events import PartDelta
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 
 MODEL = "claude-haiku-4-5"

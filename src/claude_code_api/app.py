@@ -39,7 +39,6 @@ from claude_code_api.flow.ledger import Ledger
 from claude_code_api.flow.options import AccessOptions
 from claude_code_api.flow.ports import Engine, Store, StoreError
 from claude_code_api.flow.rates import RequestRates, windows_for
-from claude_code_api.flow.records import Profile
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.sessions import Projects, Sessions
 from claude_code_api.flow.stored_keys import StoredKeys
@@ -81,6 +80,7 @@ from claude_code_api.storage.key_file import FirstKey, KeyFileError, make_privat
 from claude_code_api.storage.opening import open_store
 from claude_code_api.storage.workplaces import ProjectDirectories
 from claude_code_api.turn.errors import TurnRefusedError
+from claude_code_api.turn.profile import Profile
 
 BACKLOG: Final = 2048
 # Below the data directory: one directory for each project.

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from claude_code_api.flow.records import Profile
+from claude_code_api.turn.profile import Profile
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")

@@ -11,7 +11,6 @@ from claude_code_api.flow.ports import Store
 from claude_code_api.flow.records import (
     Acceptance,
     IdempotencyKey,
-    Profile,
     Project,
     Session,
     StoredMessage,
@@ -21,6 +20,7 @@ from claude_code_api.flow.records import (
 )
 from claude_code_api.storage.options import StorageOptions
 from claude_code_api.turn.events import Ended, EndReason, Usage
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Block, Message, TextBlock
 from tests.conformance.postgres_server import postgres_server
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from claude_code_api.flow.ports import Lease, Plan, StoreError
-from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.flow.records import Mode
 from claude_code_api.turn.approvals import Decision, Settler, Verdict
 from claude_code_api.turn.errors import ErrorKind
 from claude_code_api.turn.events import (
@@ -25,6 +25,7 @@ from claude_code_api.turn.events import (
     TurnEvent,
 )
 from claude_code_api.turn.order import Order
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import JsonObject, Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
 from tests.conformance.engines import MODEL, NO, Opening, Role, Stage, ahead, real, scripted, warm

@@ -14,9 +14,10 @@ from claude_code_api.flow.access import digest_of
 from claude_code_api.flow.amounts import Budget, Charge, Rates, Reservation, Spending
 from claude_code_api.flow.key_records import ApiKey, KeyTerms, Scope
 from claude_code_api.flow.ports import BudgetError, IdempotencyConflictError, StaleError, Store
-from claude_code_api.flow.records import IdempotencyKey, Page, Profile, TurnState
+from claude_code_api.flow.records import IdempotencyKey, Page, TurnState
 from claude_code_api.storage.opening import open_store
 from claude_code_api.turn.events import Usage
+from claude_code_api.turn.profile import Profile
 from tests.conformance.stores import ANN, BOB, DAY, NOW, Options, Talk, a_project, a_session, postgresql, sqlite
 
 TERMS = KeyTerms(

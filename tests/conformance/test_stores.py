@@ -22,7 +22,6 @@ from claude_code_api.flow.records import (
     JournalEntry,
     Mode,
     Page,
-    Profile,
     ProjectPatch,
     SessionPatch,
     SessionQuery,
@@ -33,6 +32,7 @@ from claude_code_api.flow.records import (
 from claude_code_api.storage.opening import open_store
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import Ended, EndReason, Usage
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import (
     Block,
     OpaqueBlock,

@@ -29,7 +29,7 @@ from claude_code_api.engine.launch import (
 )
 from claude_code_api.engine.options import Credentials, EngineOptions, JailSupport, Site
 from claude_code_api.engine.seat import arrange
-from claude_code_api.flow.records import Profile
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TextBlock
 from tests.turn.legal_events import TEXT
 

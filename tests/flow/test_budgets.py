@@ -11,10 +11,10 @@ from claude_code_api.flow.amounts import Budget, Charge, Reservation
 from claude_code_api.flow.budgets import budget_refusal, charge_for, reservation_for, seconds_left
 from claude_code_api.flow.catalogue import Model
 from claude_code_api.flow.ports import BudgetError
-from claude_code_api.flow.records import Profile
 from claude_code_api.turn.answer import Said
 from claude_code_api.turn.errors import ErrorKind
 from claude_code_api.turn.events import Started, Usage
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import ClientTool, Limits, Message, OpaqueBlock, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult
 

@@ -16,10 +16,11 @@ from claude_code_api.flow.event_text import event_text
 from claude_code_api.flow.on_record import CallsOnRecord
 from claude_code_api.flow.places import Work
 from claude_code_api.flow.ports import Store
-from claude_code_api.flow.records import JournalEntry, Mode, Profile
+from claude_code_api.flow.records import JournalEntry, Mode
 from claude_code_api.storage.opening import open_store
 from claude_code_api.turn.approvals import Decision, Settler
 from claude_code_api.turn.events import ApprovalSettled, Phase, Started, ToolActivity, TurnEvent
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import JsonObject
 from tests.conformance.stores import ANN, Talk, a_turn, sqlite
 from tests.flow.held_clock import HeldClock

@@ -20,7 +20,7 @@ from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.ledger import Ledger
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Engine, EngineOffer, Lease, Plan
-from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.flow.records import Mode
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
@@ -36,6 +36,7 @@ from claude_code_api.turn.events import (
     TurnEvent,
     Usage,
 )
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from tests.http.loopback import Door, a_store
 

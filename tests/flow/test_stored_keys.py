@@ -14,11 +14,11 @@ from claude_code_api.flow.amounts import Rates
 from claude_code_api.flow.key_records import KeyTerms, Scope
 from claude_code_api.flow.keys import Keys, Made
 from claude_code_api.flow.ports import Store
-from claude_code_api.flow.records import Profile
 from claude_code_api.flow.stored_keys import FRESH_S, MAX_KEYS, StoredKeys
 from claude_code_api.flow.strangers import Strangers
 from claude_code_api.storage.opening import open_store
 from claude_code_api.turn.errors import ErrorKind, TurnRefusedError
+from claude_code_api.turn.profile import Profile
 from tests.conformance.stores import sqlite
 from tests.flow.held_clock import HeldClock
 

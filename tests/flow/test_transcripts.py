@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from claude_code_api.flow.records import Profile, Session, StoredMessage
+from claude_code_api.flow.records import Session, StoredMessage
 from claude_code_api.flow.transcripts import markdown_of, read_transcript, transcript_of
 from claude_code_api.turn.errors import TurnRefusedError
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, OpaqueBlock, TextBlock
 from tests.flow.talk import call, claude, held, result, thought, you
 

@@ -26,7 +26,6 @@ from claude_code_api.engine.scripted import ScriptedEngine, Step, WaitFor
 from claude_code_api.flow.access import Access, Caller, digest_of
 from claude_code_api.flow.options import AccessOptions, FlowOptions
 from claude_code_api.flow.ports import Plan, Store
-from claude_code_api.flow.records import Profile
 from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.http.options import HttpOptions
 from claude_code_api.http.server import server_config
@@ -35,6 +34,7 @@ from claude_code_api.storage.opening import open_store
 from claude_code_api.storage.options import StorageOptions
 from claude_code_api.telemetry import LogFormat, LogLevel, TelemetryOptions, set_up_logs
 from claude_code_api.turn.events import Ended, EndReason, PartDelta, PartEnded, PartKind, PartStarted, Started, Usage
+from claude_code_api.turn.profile import Profile
 
 KEY = "cca-made-up-for-tests"
 CHAT = "/v1/chat/completions"

@@ -17,9 +17,10 @@ from claude_code_api.flow.access import Access, Caller, digest_of
 from claude_code_api.flow.key_records import Scope
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Plan
-from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.flow.records import Mode
 from claude_code_api.turn.approvals import Decision, Settler, Verdict
 from claude_code_api.turn.events import ApprovalWanted, PartDelta, PartEnded, PartKind, PartStarted
+from claude_code_api.turn.profile import Profile
 from tests.http.loopback import KEY, SOME_ID, Running, answer_events, asking, running, says
 from tests.http.test_live import socket, told_until
 

@@ -20,9 +20,9 @@ from claude_code_api.engine.launch import profile_flags
 from claude_code_api.engine.modes import tools_in
 from claude_code_api.engine.options import Credentials, EngineOptions, JailSupport, Site
 from claude_code_api.flow.ports import Lease, Plan
-from claude_code_api.flow.records import Profile
 from claude_code_api.standin import Answer, StandIn, ToolUse, calls, says
 from claude_code_api.turn.events import PartKind, TurnEvent
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
 from tests.real_cli.rig import KEY, MODEL

@@ -17,7 +17,7 @@ from claude_code_api.engine.jail import jail_support
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.run_directory import own_run_directory
 from claude_code_api.flow.ports import Plan
-from claude_code_api.flow.records import Profile
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from claude_code_api.engine.doorway import MAX_CONNECTIONS
-from claude_code_api.flow.records import Profile
 from claude_code_api.standin import StandIn, ToolUse
+from claude_code_api.turn.profile import Profile
 from tests.real_cli.cells import Cells, cells, jail_here
 from tests.real_cli.rig import MODEL
 

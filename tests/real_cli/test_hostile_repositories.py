@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from claude_code_api.flow.records import Profile
 from claude_code_api.standin import StandIn, ToolUse
 from claude_code_api.turn.errors import ErrorKind, TurnRefusedError
+from claude_code_api.turn.profile import Profile
 from tests.real_cli.cells import Cells, cells, jail_here
 from tests.real_cli.hostile.repositories import REPOSITORIES, TRACE, WORD, Ground
 

@@ -19,9 +19,9 @@ import pytest
 
 from claude_code_api.engine.bounds import find_groups
 from claude_code_api.engine.options import JailSupport
-from claude_code_api.flow.records import Profile
 from claude_code_api.standin import StandIn, ToolUse, calls
 from claude_code_api.turn.errors import ErrorKind, TurnRefusedError
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TextBlock
 from tests.real_cli.cells import cells, jail_here
 from tests.real_cli.living import Mourner, everybody_below, files_below

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from claude_code_api.flow.ports import Plan
-from claude_code_api.flow.records import Profile
 from claude_code_api.standin import StandIn, ToolUse, calls
 from claude_code_api.turn.events import TurnEvent
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from tests.real_cli.cells import Done, cells, jail_here
 from tests.real_cli.rig import MODEL

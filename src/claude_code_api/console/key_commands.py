@@ -17,10 +17,11 @@ from rich.table import Table
 from claude_code_api.app import StartError, SystemClock, opened_store
 from claude_code_api.flow.keys import Keys, Made
 from claude_code_api.flow.ports import StoreError
-from claude_code_api.flow.records import Page, Profile
+from claude_code_api.flow.records import Page
 from claude_code_api.http.key_json import NewKey, key_json
 from claude_code_api.settings import Settings
 from claude_code_api.turn.errors import TurnRefusedError
+from claude_code_api.turn.profile import Profile
 
 # Whoever may open the database may do everything already.
 _BY: Final = "command line"

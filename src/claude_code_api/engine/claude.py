@@ -44,11 +44,12 @@ from claude_code_api.engine.translate import Translator
 from claude_code_api.engine.versions import check_version
 from claude_code_api.flow.before_images import BeforeImages
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
-from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.flow.records import Mode
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Failed, TurnEvent
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import JsonObject
 
 # An agent's step is one request, and at most one count of tokens beside it.

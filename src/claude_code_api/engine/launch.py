@@ -21,7 +21,8 @@ from claude_code_api.engine.jailer import Prepared
 from claude_code_api.engine.modes import with_mode
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.relay import PLACEHOLDER_KEY, PLACEHOLDER_URL
-from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.flow.records import Mode
+from claude_code_api.turn.profile import Profile
 
 WARDEN: Final = Path(__file__).with_name("warden.py")
 # What a model name may look like. It comes from the catalogue, so this is a second lock, not the first.

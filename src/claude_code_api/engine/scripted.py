@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from claude_code_api.engine.mailbox import Mailbox
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan, StoreError
-from claude_code_api.flow.records import Mode, Profile
+from claude_code_api.flow.records import Mode
 from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import (
@@ -27,6 +27,7 @@ from claude_code_api.turn.events import (
     TurnEvent,
     Usage,
 )
+from claude_code_api.turn.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from claude_code_api.engine.process import CliProcess, ControlRefusedError, Proc
 from claude_code_api.engine.relay import Relay
 from claude_code_api.engine.resident import Resident
 from claude_code_api.engine.seat import Seating
-from claude_code_api.flow.records import Profile
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import JsonObject
 
 # Thinking is off unless a turn asks for it (docs/decisions/0005).

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from claude_code_api.flow.amounts import ANY_RATE, NO_BUDGET, Budget, Rates
 from claude_code_api.flow.key_records import DEFAULT_SCOPES, Scope
-from claude_code_api.flow.records import Profile
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.profile import Profile
 
 # What it begins with is for those who look for lost keys; the rest is 256 random bits.
 KEY_PREFIX: Final = "cca-"

@@ -20,10 +20,10 @@ from claude_code_api.flow.catalogue import Model
 from claude_code_api.flow.ports import BudgetError, Clock, Store
 from claude_code_api.flow.purse import BYTES_PER_TOKEN, Prices, Purse
 from claude_code_api.flow.rates import Standing
-from claude_code_api.flow.records import Profile
 from claude_code_api.turn.answer import Said
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Usage
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Block, OpaqueBlock, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult
 

@@ -10,10 +10,11 @@ from claude_code_api.flow.acts import Act
 from claude_code_api.flow.allowances import project_for
 from claude_code_api.flow.before_images import BeforeImages
 from claude_code_api.flow.ports import Clock, Store
-from claude_code_api.flow.records import Change, FileChange, Profile, Session
+from claude_code_api.flow.records import Change, FileChange, Session
 from claude_code_api.flow.sessions import Sessions, no_such
 from claude_code_api.flow.writers import Writers
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
+from claude_code_api.turn.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Any, Final
 
 from claude_code_api.flow.amounts import ANY_RATE, NO_BUDGET, Budget, Rates
-from claude_code_api.flow.records import Listed, Profile
+from claude_code_api.flow.records import Listed
+from claude_code_api.turn.profile import Profile
 
 
 class Scope(Enum):

@@ -12,8 +12,9 @@ from claude_code_api.flow.acts import Act
 from claude_code_api.flow.key_records import ApiKey, KeyList, KeyPatch, KeyTerms, changed
 from claude_code_api.flow.options import AccessOptions
 from claude_code_api.flow.ports import Clock, Store
-from claude_code_api.flow.records import Page, Profile
+from claude_code_api.flow.records import Page
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Json
 
 KEY_CREATED: Final = "key.created"

@@ -25,19 +25,12 @@ from claude_code_api.flow.on_record import CallsOnRecord
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.places import Ask, Place, Places, Work
 from claude_code_api.flow.ports import BudgetError, Clock, StaleError, Store, StoreError
-from claude_code_api.flow.records import (
-    Acceptance,
-    Compaction,
-    Profile,
-    StoredMessage,
-    Turn,
-    TurnEnd,
-    TurnState,
-)
+from claude_code_api.flow.records import Acceptance, Compaction, StoredMessage, Turn, TurnEnd, TurnState
 from claude_code_api.flow.writers import Writers, busy
 from claude_code_api.turn.answer import Said, can_be_gone_on_from, said_in
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import Compacted, Failed, TurnEvent
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
 

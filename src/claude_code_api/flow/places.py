@@ -16,19 +16,11 @@ from claude_code_api.flow.conversation import Continuation, Heard, go_on, heard,
 from claude_code_api.flow.forks import fork_of
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Clock, Store
-from claude_code_api.flow.records import (
-    IdempotencyKey,
-    Mode,
-    Profile,
-    Project,
-    Session,
-    StoredMessage,
-    Turn,
-    TurnState,
-)
+from claude_code_api.flow.records import IdempotencyKey, Mode, Project, Session, StoredMessage, Turn, TurnState
 from claude_code_api.flow.stored_keys import FRESH_S
 from claude_code_api.flow.writers import Writers
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import TextBlock, TurnRequest
 
 

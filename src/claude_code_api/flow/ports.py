@@ -21,7 +21,6 @@ from claude_code_api.flow.records import (
     MessageList,
     Mode,
     Page,
-    Profile,
     Project,
     ProjectList,
     ProjectPatch,
@@ -38,6 +37,7 @@ from claude_code_api.flow.records import (
 )
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.events import TurnEvent
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import TurnRequest
 
 

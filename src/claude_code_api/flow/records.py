@@ -13,22 +13,8 @@ from claude_code_api.flow.acts import Act
 from claude_code_api.flow.amounts import NO_BUDGET, Budget, Charge, Reservation
 from claude_code_api.turn.errors import TurnError
 from claude_code_api.turn.events import Ended, Usage
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Message, TextBlock
-
-
-class Profile(Enum):
-    """What the agent may do, from the least to the most."""
-
-    CHAT = "chat"
-    READ = "read"
-    EDIT = "edit"
-    SHELL = "shell"
-    FULL = "full"
-
-    def at_most(self, other: Profile) -> Profile:
-        """The lesser of the two."""
-        order = list(Profile)
-        return min(self, other, key=order.index)
 
 
 class Mode(Enum):

@@ -20,7 +20,6 @@ from claude_code_api.flow.records import (
     MessageList,
     Mode,
     Page,
-    Profile,
     Project,
     ProjectList,
     ProjectPatch,
@@ -37,6 +36,7 @@ from claude_code_api.flow.workplaces import Workplaces
 from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import ApprovalWanted
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Json
 
 # Messages that are read at once where all of a session is wanted.

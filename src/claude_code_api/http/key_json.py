@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from claude_code_api.flow.key_records import DEFAULT_SCOPES, ApiKey, KeyTerms, Scope
 from claude_code_api.flow.keys import new_terms
 from claude_code_api.flow.options import AccessOptions
-from claude_code_api.flow.records import Profile
 from claude_code_api.http.wanted import ModelName, Name, PageWanted
+from claude_code_api.turn.profile import Profile
 
 # More is a mistake, and null says "any number".
 MAX_COUNT: Final = 1_000_000

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from claude_code_api.flow.records import Mode, Page, Profile, SessionPatch, SessionQuery, UsageGroup, UsageQuery
+from claude_code_api.flow.records import Mode, Page, SessionPatch, SessionQuery, UsageGroup, UsageQuery
 from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import invalid
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import TextBlock
 
 MAX_NAME_CHARS: Final = 200

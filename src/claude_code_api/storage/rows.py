@@ -10,10 +10,11 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Row
 
-from claude_code_api.flow.records import Mode, Profile, Project, Session, StoredMessage, Turn, TurnState
+from claude_code_api.flow.records import Mode, Project, Session, StoredMessage, Turn, TurnState
 from claude_code_api.turn.block_json import blocks_json, blocks_of
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import Ended, EndReason, Usage
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Block, Message, TextBlock
 
 # Characters of a message that a search looks at: what is longer is a file, and would be kept twice.

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, bindparam, exists, insert, or_, select, true,
 
 from claude_code_api.flow.amounts import Budget, Rates
 from claude_code_api.flow.key_records import ApiKey, KeyList, KeyPatch, KeyTerms, Scope, changed
-from claude_code_api.flow.records import Page, Profile
+from claude_code_api.flow.records import Page
 from claude_code_api.storage.paging import Order, page_of
 from claude_code_api.storage.rows import AnyRow, Values
 from claude_code_api.storage.tables import api_keys
+from claude_code_api.turn.profile import Profile
 
 _BY_DIGEST: Final = select(api_keys).where(api_keys.c.digest == bindparam("of_digest"))
 _USED: Final = (
