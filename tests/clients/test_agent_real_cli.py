@@ -220,6 +220,48 @@ class TestProfiles:
                 assert (await ask(gateway, "hi", session=session)).status_code == 200
                 assert offered_upstream(upstream) == offered
 
+    async def test_a_request_lowers_it_for_its_own_turn(self, tmp_path: Path, upstream: StandIn) -> None:
+        every = {"Read", "Edit", "Write"}
+        wanted = (("chat", set[str]()), ("read", {"Read"}), (None, every), ("edit", every), ("full", every))
+        async with at_work(tmp_path / "run", upstream, tmp_path / "data") as (gateway, project):
+            secret = Path(project["path"]) / "notes.txt"
+            secret.write_text("marker-of-a-file")
+            session = ""
+            for profile, offered in wanted:
+                upstream.play(says("ok"))
+                answer = await ask(gateway, "hi", project["id"], session, profile=profile)
+                assert answer.status_code == 200, answer.text
+                assert offered_upstream(upstream) == offered, profile
+                assert session in {"", answer.headers["x-session-id"]}
+                session = answer.headers["x-session-id"]
+            upstream.play(calls(ToolUse("toolu_1", "Write", {"file_path": str(secret), "content": "x"})), says("no"))
+            await ask(gateway, "write", session=session, profile="read")
+            (result,) = results_upstream(upstream)
+            assert result["is_error"]
+            assert secret.read_text() == "marker-of-a-file"
+
+    async def test_a_header_lowers_it_in_every_dialect(self, tmp_path: Path, upstream: StandIn) -> None:
+        said = [{"role": "user", "content": "hi"}]
+        asked: dict[str, dict[str, Any]] = {
+            "/v1/completions": {"prompt": "hi", "max_tokens": 100},
+            "/v1/responses": {"input": "hi"},
+            "/v1/messages": {"messages": said, "max_tokens": 100},
+        }
+        async with at_work(tmp_path / "run", upstream, tmp_path / "data") as (gateway, project):
+            session = ""
+            for path, body in asked.items():
+                for more, offered in (({"x-profile": "read"}, {"Read"}), ({}, {"Read", "Edit", "Write"})):
+                    upstream.play(says("ok"))
+                    headers = {"x-project-id": project["id"], **more}
+                    answer = await gateway.http.post(path, json={"model": MODEL, **body}, headers=headers)
+                    assert answer.status_code == 200, answer.text
+                    assert offered_upstream(upstream) == offered, path
+                    session = answer.headers["x-session-id"]
+            upstream.play(says("ok"))
+            params = {"query": "hi", "profile": "chat"}
+            assert '"type":"complete"' in (await gateway.http.get(f"/claude/stream/{session}", params=params)).text
+            assert offered_upstream(upstream) == set()
+
     async def test_what_needs_a_sandbox_is_refused_with_the_reason(self, tmp_path: Path, upstream: StandIn) -> None:
         async with at_work(tmp_path / "run", upstream, tmp_path / "data", "shell") as (gateway, project):
             answer = await ask(gateway, "hi", project["id"])

@@ -78,6 +78,22 @@ async def test_a_session_may_less_than_its_project(tmp_path: Path, upstream: Sta
             assert offered_upstream(upstream) == offered
 
 
+async def test_a_request_may_less_than_its_session(tmp_path: Path, upstream: StandIn) -> None:
+    writing = {"Read", "Edit", "Write"}
+    async with gateway_at(tmp_path, upstream) as gateway:
+        made = await project(gateway, "full")
+        session, full = "", set[str]()
+        for profile, offered in (("read", {"Read"}), ("shell", {*writing, "Bash"}), ("edit", writing), ("chat", set())):
+            upstream.play(says("ok"), says("ok"))
+            answer = await ask(gateway, "hi", made["id"], session, profile=profile)
+            assert answer.status_code == 200, answer.text
+            assert offered_upstream(upstream) == offered
+            session = answer.headers["x-session-id"]
+            assert (await ask(gateway, "hi", session=session)).status_code == 200
+            full = full or offered_upstream(upstream)
+            assert offered_upstream(upstream) == full >= {*writing, "Bash", "Grep"}, "as before"
+
+
 async def test_full_is_refused_until_it_is_switched_on(tmp_path: Path, upstream: StandIn) -> None:
     async with gateway_at(tmp_path, upstream, full_profile=False) as gateway:
         made = await project(gateway, "full")

@@ -34,7 +34,7 @@ IDS_IN_PATHS = {"project_id", "session_id", "response_id", "key_id", "approval_i
 # Query parameters that name something of somebody's, and those that name nothing.
 NAMING = {"after", "project_id", "session_id", "since", "search", "key"}
 PLAIN = {"limit", "order", "stream", "starting_after", "files", "expired", "format", "query", "group_by"}
-PLAIN |= {"until", "model", "revoked", "kind"}
+PLAIN |= {"until", "model", "revoked", "kind", "profile"}
 # Of the answer's moment, or of how often was asked: of nobody's things.
 UNLIKE_HEADERS = re.compile(
     r"date|request-id|x-request-id|.*-reset.*|.*-remaining-(?:requests|tokens)|.*-(?:requests|tokens)-remaining|.*-ms"

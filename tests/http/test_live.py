@@ -126,9 +126,15 @@ def test_ids_grow_through_a_session_and_say_their_place() -> None:
 
 @asynccontextmanager
 async def socket(
-    gateway: Running, session: str = SOME_ID, *, key: str | None = KEY, **more: Any
+    gateway: Running,
+    session: str = SOME_ID,
+    *,
+    key: str | None = KEY,
+    more_headers: dict[str, str] | None = None,
+    **more: Any,
 ) -> AsyncIterator[ClientConnection]:
     headers = {"authorization": f"Bearer {key}"} if key is not None else {}
+    headers |= more_headers or {}
     url = f"ws://127.0.0.1:{gateway.port}/claude/ws/{session}"
     async with connect(url, additional_headers=headers, proxy=None, **more) as connection:
         yield connection

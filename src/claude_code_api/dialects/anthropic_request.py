@@ -20,6 +20,7 @@ from claude_code_api.dialects.fields import (
     required_string,
     wrong_kind,
 )
+from claude_code_api.dialects.lowering import sent_profile
 from claude_code_api.turn.errors import invalid
 from claude_code_api.turn.request import Json, JsonObject, Limits, Sampling, TurnRequest
 
@@ -32,6 +33,7 @@ HONOURED = AS_THEY_ARE | frozenset(
         "messages",
         "metadata",
         "model",
+        "profile",
         "project_id",
         "session_id",
         "stop_sequences",
@@ -95,6 +97,7 @@ def _parsed(body: JsonObject, headers: Mapping[str, str], limit: int | None) -> 
         end_user=end_user,
         session_id=session_id,
         project_id=optional_string(body, "project_id") or headers.get("x-project-id") or None,
+        profile=sent_profile(headers, optional_string(body, "profile")),
         stream=optional_bool(body, "stream") is True,
         stream_usage=True,
         remote_parts=tuple(notes.remote),

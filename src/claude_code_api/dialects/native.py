@@ -15,6 +15,7 @@ from typing_extensions import override
 from claude_code_api.dialects.anthropic_content import read_messages, read_system
 from claude_code_api.dialects.dialect import Encoder, ErrorAnswer
 from claude_code_api.dialects.fields import Notes, optional_string
+from claude_code_api.dialects.lowering import sent_profile
 from claude_code_api.dialects.openai_shared import error_answer
 from claude_code_api.dialects.sse import COMMENT, data_frame
 from claude_code_api.turn.errors import TurnError, invalid
@@ -33,6 +34,7 @@ from claude_code_api.turn.events import (
     TurnEvent,
     Usage,
 )
+from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import Json, JsonObject, Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult
 
@@ -153,8 +155,8 @@ def error_json(error: TurnError) -> JsonObject:
     return {"type": "error", "error": error.message, "code": error.kind.value, "param": error.param, **retry}
 
 
-def read_prompt(body: JsonObject, *, model: str, session_id: str | None) -> TurnRequest:
-    """Read what somebody says: `text`, or `content` in Anthropic's blocks; `model` and `system` may be given too."""
+def read_prompt(body: JsonObject, *, model: str, session_id: str | None, headers: Mapping[str, str]) -> TurnRequest:
+    """Read what somebody says: `text`, or `content` in Anthropic's blocks; `model` and more may be given too."""
     text, content = body.get("text"), body.get("content")
     if (text is None) == (content is None):
         raise invalid("A prompt has either `text` or `content`.", param="text")
@@ -167,6 +169,7 @@ def read_prompt(body: JsonObject, *, model: str, session_id: str | None) -> Turn
         system=read_system(body.get("system")),
         session_id=session_id,
         project_id=optional_string(body, "project_id"),
+        profile=sent_profile(headers, optional_string(body, "profile")),
         stream=True,
         stream_usage=True,
         remote_parts=tuple(notes.remote),
@@ -174,7 +177,7 @@ def read_prompt(body: JsonObject, *, model: str, session_id: str | None) -> Turn
     )
 
 
-def plain_prompt(text: str, *, model: str, session_id: str | None) -> TurnRequest:
+def plain_prompt(text: str, *, model: str, session_id: str | None, profile: Profile | None) -> TurnRequest:
     """Take a text as it is for what somebody says."""
     if not text.strip():
         raise invalid("Say something: the prompt is blank.", param="query")
@@ -182,6 +185,7 @@ def plain_prompt(text: str, *, model: str, session_id: str | None) -> TurnReques
         model=model,
         messages=(Message("user", (TextBlock(text),)),),
         session_id=session_id,
+        profile=profile,
         stream=True,
         stream_usage=True,
     )
@@ -218,7 +222,7 @@ class Live:
 
     def parse(self, body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
         """Read a prompt."""
-        return read_prompt(body, model="", session_id=headers.get("x-session-id"))
+        return read_prompt(body, model="", session_id=headers.get("x-session-id"), headers=headers)
 
     def encoder(self, request: TurnRequest) -> Encoder:  # noqa: ARG002 - the protocol's
         """Return the stream."""

@@ -16,6 +16,7 @@ from claude_code_api.dialects.fields import (
     optional_string,
     required_string,
 )
+from claude_code_api.dialects.lowering import sent_profile
 from claude_code_api.dialects.openai_messages import read_messages
 from claude_code_api.dialects.openai_parameters import (
     name_the_rest,
@@ -39,6 +40,7 @@ HONOURED = frozenset(
         "model",
         "n",
         "parallel_tool_calls",
+        "profile",
         "project_id",
         "reasoning_effort",
         "response_format",
@@ -124,6 +126,7 @@ def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
         as_is={} if tier is None else {"service_tier": tier},
         session_id=session_id,
         project_id=optional_string(body, "project_id") or headers.get("x-project-id") or None,
+        profile=sent_profile(headers, optional_string(body, "profile")),
         stream=stream,
         stream_usage=stream_usage,
         legacy_calls=bool(body.get("functions")),

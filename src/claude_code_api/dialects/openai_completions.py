@@ -20,6 +20,7 @@ from claude_code_api.dialects.fields import (
     wrong_kind,
 )
 from claude_code_api.dialects.json_text import dump, dump_text
+from claude_code_api.dialects.lowering import sent_profile
 from claude_code_api.dialects.openai_parameters import (
     MOST_ANSWERS,
     name_the_rest,
@@ -57,6 +58,7 @@ HONOURED = frozenset(
         "max_tokens",
         "model",
         "n",
+        "profile",
         "project_id",
         "prompt",
         "session_id",
@@ -125,6 +127,7 @@ class OpenAICompletions:
             end_user=optional_string(body, "user") or None,
             session_id=optional_string(body, "session_id") or headers.get("x-session-id") or None,
             project_id=optional_string(body, "project_id") or headers.get("x-project-id") or None,
+            profile=sent_profile(headers, optional_string(body, "profile")),
             stream=stream,
             stream_usage=stream_usage,
             answers=answers,

@@ -23,6 +23,7 @@ from claude_code_api.dialects.fields import (
     required_string,
     wrong_kind,
 )
+from claude_code_api.dialects.lowering import sent_profile
 from claude_code_api.dialects.openai_parameters import name_the_rest, read_temperature
 from claude_code_api.dialects.responses_input import read_input
 from claude_code_api.dialects.responses_tools import read_format, read_tools, tool_body
@@ -51,6 +52,7 @@ HONOURED: Final = frozenset(
         "model",
         "parallel_tool_calls",
         "previous_response_id",
+        "profile",
         "project_id",
         "reasoning",
         "safety_identifier",
@@ -152,6 +154,7 @@ def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
         appends=continues is not None or conversation is not None,
         continues=continues,
         project_id=optional_string(body, "project_id") or headers.get("x-project-id") or None,
+        profile=sent_profile(headers, optional_string(body, "profile")),
         background=background,
         note=note,
         stored=stored,

@@ -84,7 +84,7 @@ class Checkpoints:
         project = await project_for(caller, session.project_id, self._store) if session.project_id else None
         if project is None:
             raise invalid("This session is in no project, so there are no files.", param="session_id")
-        profile = project.profile.at_most(session.profile).at_most(caller.highest)
+        profile = project.profile.at_most(session.profile, caller.highest)
         if profile.at_most(Profile.READ) is profile:
             message = f"Here nobody changes files: the profile is {profile.value!r}."
             raise TurnRefusedError(TurnError(ErrorKind.FORBIDDEN, message, source="client"))

@@ -152,10 +152,10 @@ class Places:
         return project
 
     def _work(self, ask: Ask, session: Session, project: Project | None) -> Work:
-        """The least of what key, project and session allow; and none at all outside of a project."""
+        """The least of what key, project, session and request allow; and none at all outside of a project."""
         if project is None:
             return Work()
-        profile = project.profile.at_most(session.profile).at_most(ask.caller.highest)
+        profile = project.profile.at_most(session.profile, ask.caller.highest, ask.request.profile)
         if profile is Profile.CHAT or not project.is_active:
             return Work(project.id)
         # What a trusted project brings along is run, so it takes the jail that a shell takes.

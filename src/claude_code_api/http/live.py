@@ -15,6 +15,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
+from claude_code_api.dialects.lowering import sent_profile
 from claude_code_api.dialects.native import Live, Teller, place_of, plain_prompt
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.detached import Detached, WatchedTurn
@@ -22,6 +23,7 @@ from claude_code_api.flow.sessions import Sessions
 from claude_code_api.http.answers import TurnAnswer
 from claude_code_api.http.guards import TurnCaller, count_request
 from claude_code_api.http.live_socket import LiveSocket, Talk
+from claude_code_api.http.sent_headers import headers_of
 from claude_code_api.http.turns import TurnResponse, Turns
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.request import TurnRequest
@@ -41,6 +43,7 @@ def live_routes(turns: Turns, sessions: Sessions) -> APIRouter:
         session_id: str,
         caller: TurnCaller,
         query: Annotated[str, Query(description="What is said.", max_length=MAX_QUERY_CHARS)] = "",
+        profile: Annotated[str | None, Query(description="The most that an agent may do in this turn.")] = None,
         last_event_id: Annotated[int | None, Header(ge=0, le=MAX_EVENT_ID)] = None,
     ) -> Response:
         """Say something in a session, and read the answer as it comes: `delta`, then `complete` or `error`.
@@ -51,7 +54,9 @@ def live_routes(turns: Turns, sessions: Sessions) -> APIRouter:
         if last_event_id is not None:
             return await _again(turns, live, session_id, caller, last_event_id)
         await count_request(http, caller)
-        request = plain_prompt(query, model=await sessions.model_of(session_id, caller), session_id=session_id)
+        most = sent_profile(headers_of(http), profile)
+        model = await sessions.model_of(session_id, caller)
+        request = plain_prompt(query, model=model, session_id=session_id, profile=most)
 
         @asynccontextmanager
         async def anew() -> AsyncIterator[WatchedTurn]:

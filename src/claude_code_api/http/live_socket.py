@@ -17,6 +17,7 @@ import orjson
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from claude_code_api.dialects.lowering import sent_profile
 from claude_code_api.dialects.native import Teller, error_json, place_of, plain_prompt, read_prompt
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.detached import Detached, WatchedTurn
@@ -28,6 +29,7 @@ from claude_code_api.flow.sessions import Sessions
 from claude_code_api.http.approvals import answered_json
 from claude_code_api.http.guards import caller_of, count_request, refuse_without
 from claude_code_api.http.json_body import decode_object
+from claude_code_api.http.sent_headers import headers_of
 from claude_code_api.http.wanted import Decided, WantedMode, read_body
 from claude_code_api.turn.errors import TurnRefusedError, invalid
 from claude_code_api.turn.request import JsonObject, TurnRequest
@@ -181,13 +183,14 @@ class LiveSocket:
 
     async def _heard(self, text: str, caller: Caller) -> None:
         if not text.lstrip().startswith("{"):
-            self._prompt(plain_prompt(text, model=await self._model(caller), session_id=self._session_id))
+            most = sent_profile(headers_of(self._socket))
+            model = await self._model(caller)
+            self._prompt(plain_prompt(text, model=model, session_id=self._session_id, profile=most))
             return
         message = _object(text)
         match message.get("type"):
             case "prompt":
-                request = read_prompt(message, model=await self._model(caller), session_id=self._session_id)
-                self._prompt(request)
+                self._prompt(await self._read(message, caller))
             case "interrupt":
                 count = self._talk.runner.interrupt(self._session_id, caller.name)
                 await self._send({"type": "interrupted", "count": count, "session_id": self._session_id})
@@ -209,6 +212,13 @@ class LiveSocket:
             case _:
                 raise invalid("`type` must be prompt, interrupt, approval, mode, resume, ping or auth.", param="type")
 
+    async def _read(self, message: JsonObject, caller: Caller) -> TurnRequest:
+        headers, model = headers_of(self._socket), await self._model(caller)
+        return read_prompt(message, model=model, session_id=self._session_id, headers=headers)
+
+    async def _model(self, caller: Caller) -> str:
+        return await self._talk.sessions.model_of(self._session_id, caller)
+
     async def _decide(self, message: JsonObject, caller: Caller) -> None:
         approval_id = str(message.get("id"))
         named = ("decision", "input", "message")
@@ -216,9 +226,6 @@ class LiveSocket:
         await self._talk.sessions.approve(self._session_id, caller, approval_id, decided.verdict())
         said = {"type": "approval_answered", "approval_id": approval_id, **answered_json(decided.verdict())}
         await self._send({**said, "session_id": self._session_id})
-
-    async def _model(self, caller: Caller) -> str:
-        return await self._talk.sessions.model_of(self._session_id, caller)
 
     def _prompt(self, request: TurnRequest) -> None:
         try:

@@ -22,6 +22,7 @@ from claude_code_api.http.answers import Begin, TurnAnswer
 from claude_code_api.http.guards import AskingCaller, TurnCaller
 from claude_code_api.http.json_body import decode_object
 from claude_code_api.http.record import record_of
+from claude_code_api.http.sent_headers import headers_of
 from claude_code_api.http.turns import BODY, TurnResponse, Turns, idempotency_key
 from claude_code_api.http.wanted import DEFAULT_PAGE, MAX_PAGE
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError, invalid
@@ -43,7 +44,7 @@ def response_routes(turns: Turns, kept: Kept) -> APIRouter:
         """Answer, or begin to: with `background` the answer is asked for later."""
         body = await request.body()
         asked = await _with_referred_items(decode_object(body), kept, caller)
-        turn = OPENAI_RESPONSES.parse(asked, dict(request.headers))
+        turn = OPENAI_RESPONSES.parse(asked, headers_of(request))
         key = idempotency_key(request, body)
         begin = turns.begin(caller, OPENAI_RESPONSES.name, key)
         if turn.background and key is None:

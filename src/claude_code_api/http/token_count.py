@@ -11,6 +11,7 @@ from claude_code_api.dialects.anthropic_request import parse_count
 from claude_code_api.flow.token_count import TokenCounter
 from claude_code_api.http.guards import AskingCaller
 from claude_code_api.http.json_body import decode_object
+from claude_code_api.http.sent_headers import headers_of
 
 # The body is read by the dialect; what `/docs` shows of it is written here.
 _BODY: Final[dict[str, Any]] = {
@@ -28,7 +29,7 @@ def token_count_routes(counter: TokenCounter) -> APIRouter:
     @router.post("/v1/messages/count_tokens", openapi_extra=_BODY)
     async def count_tokens(request: Request, caller: AskingCaller) -> Response:
         """Count the tokens of a request's input, without an answer to it."""
-        asked = parse_count(decode_object(await request.body()), dict(request.headers))
+        asked = parse_count(decode_object(await request.body()), headers_of(request))
         headers = {"x-ignored-params": ", ".join(asked.ignored)} if asked.ignored else {}
         return JSONResponse({"input_tokens": await counter.count(asked, caller)}, headers=headers)
 

@@ -25,6 +25,7 @@ from claude_code_api.http.errors import DIALECTS
 from claude_code_api.http.guards import AskingCaller
 from claude_code_api.http.json_body import decode_object
 from claude_code_api.http.pulse import Pulse
+from claude_code_api.http.sent_headers import headers_of
 from claude_code_api.turn.errors import invalid
 from claude_code_api.turn.request import TurnRequest
 
@@ -98,7 +99,7 @@ def turn_routes(turns: Turns, *, apart: Collection[str] = ()) -> APIRouter:
     def add(path: str, dialect: Dialect) -> None:
         async def answer_turn(request: Request, caller: AskingCaller) -> Response:
             body = await request.body()
-            turn = dialect.parse(decode_object(body), dict(request.headers))
+            turn = dialect.parse(decode_object(body), headers_of(request))
             begin = turns.begin(caller, dialect.name, idempotency_key(request, body))
             return TurnResponse(TurnAnswer(dialect, turn, begin, turns.pulse, turns.clock))
 

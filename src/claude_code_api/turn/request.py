@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
+from claude_code_api.turn.profile import Profile
+
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 JsonObject: TypeAlias = Mapping[str, Json]
 
@@ -170,6 +172,8 @@ class TurnRequest:
     # The turn whose answer is gone on from. A session that has gone on since then is forked there.
     continues: str | None = None
     project_id: str | None = None
+    # The most that its agent may do in this turn, where that is less than it might.
+    profile: Profile | None = None
     # It runs on when the client leaves, and its answer is asked for later.
     background: bool = False
     # What its dialect has to know when it tells the answer, also at another time.
