@@ -137,6 +137,73 @@ async def test_it_goes_on_with_everything_it_did(tmp_path: Path, upstream: Stand
     assert len(upstream.messages) == 3
 
 
+async def test_after_a_call_that_nobody_offered_the_session_goes_on(tmp_path: Path, upstream: StandIn) -> None:
+    async with at_work(tmp_path / "run", upstream, tmp_path / "data") as (gateway, project):
+        upstream.play(calls(ToolUse("toolu_1", "Glob", {"pattern": "*"}), ToolUse("toolu_2", "Bash", {"command": "x"})))
+        upstream.play(says("I cannot."), says("Still here."))
+        session = (await ask(gateway, "look", project["id"])).headers["x-session-id"]
+        again = await ask(gateway, "sure?", session=session)
+        assert again.status_code == 200, again.text
+        assert [result["is_error"] for result in results_upstream(upstream)] == [True, True]
+
+
+CUT = {
+    "in its words": (Text("Half an ans"),),
+    "before its words": (Text(""),),
+    "in a call": (Text("So: "), ToolUse("toolu_1", "Write", '{"file_path": "/nowhere", "content": "half of')),
+    "between calls": (ToolUse("toolu_1", "Glob", {"pattern": "*"}), ToolUse("toolu_2", "Write", '{"file_')),
+}
+
+
+@pytest.mark.parametrize("steps", CUT.values(), ids=CUT)
+async def test_at_its_limit_of_tokens_it_ends_and_the_model_is_not_asked_again(
+    tmp_path: Path, upstream: StandIn, steps: tuple[Text | ToolUse, ...]
+) -> None:
+    async with at_work(tmp_path / "run", upstream, tmp_path / "data") as (gateway, project):
+        upstream.always(says("Recovered."))
+        upstream.play(Answer(steps, stop_reason="max_tokens", usage=Usage(10, 16)))
+        answer = await ask(gateway, "tell", project["id"], max_tokens=16)
+        assert answer.status_code == 200, answer.text
+        (choice,) = answer.json()["choices"]
+        said = "".join(step.text for step in steps if isinstance(step, Text))
+        assert (choice["finish_reason"], choice["message"]["content"] or "") == ("length", said)
+        assert answer.json()["usage"]["completion_tokens"] == 16
+        assert len(upstream.messages) == 1
+        again = await ask(gateway, "go on", session=answer.headers["x-session-id"])
+        assert again.json()["choices"][0]["message"]["content"] == "Recovered."
+        assert len(upstream.messages) == 2
+        assert "Output token limit hit" not in json.dumps(upstream.messages[-1].body)
+
+
+async def test_after_a_step_it_ends_at_its_limit_too_and_every_dialect_says_so(
+    tmp_path: Path, upstream: StandIn
+) -> None:
+    said = [{"role": "user", "content": "hi"}]
+    asked: dict[str, dict[str, Any]] = {
+        "/v1/completions": {"prompt": "hi"},
+        "/v1/responses": {"input": "hi", "max_output_tokens": 16},
+        "/v1/messages": {"messages": said, "max_tokens": 16},
+    }
+    async with at_work(tmp_path / "run", upstream, tmp_path / "data") as (gateway, project):
+        note = Path(project["path"]) / "notes.txt"
+        note.write_text("42\n")
+        answers = []
+        for number, (path, body) in enumerate(asked.items(), 1):
+            upstream.play(calls(ToolUse(f"toolu_{number}", "Read", {"file_path": str(note)})))
+            upstream.play(Answer((Text("It says"),), stop_reason="max_tokens"))
+            sent = {"model": MODEL, **body}
+            answer = await gateway.http.post(path, json=sent, headers={"x-project-id": project["id"]})
+            assert answer.status_code == 200, answer.text
+            assert len(upstream.messages) == 2 * number
+            sent_on: Any = upstream.messages[-1].body
+            assert sent_on["max_tokens"] == 16
+            answers.append(answer.json())
+        completion, response, message = answers
+        assert (completion["choices"][0]["text"], completion["choices"][0]["finish_reason"]) == ("It says", "length")
+        assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+        assert (message["content"][0]["text"], message["stop_reason"]) == ("It says", "max_tokens")
+
+
 @pytest.mark.parametrize("profile", ["read", "edit"])
 async def test_what_it_may_not_do_is_denied(tmp_path: Path, upstream: StandIn, profile: str) -> None:
     secret = tmp_path / "secret.txt"

@@ -157,6 +157,53 @@ def test_a_cut_answer_is_not_taken_for_a_whole_one() -> None:
     assert events[-1] == Ended(EndReason.LENGTH)
 
 
+class TestCut:
+    """The model came to its `max_tokens`; the CLI would ask it again by itself."""
+
+    def told(self, *lines: Line) -> tuple[list[TurnEvent], AgentTranslator, list[str]]:
+        """What is told of lines, and who heard of the cut."""
+        heard_of: list[str] = []
+        translator = AgentTranslator("turn-1", 7, cut=lambda: heard_of.append("cut"))
+        return shapes(translated(lines, translator)), translator, heard_of
+
+    @pytest.mark.parametrize("after", [[], WORK[:8]])
+    def test_in_the_middle_of_words(self, after: list[Line]) -> None:
+        before, _, heard_early = self.told(*after)
+        assert heard_early == []
+        events, translator, heard_of = self.told(*after, start(), *saying("Half"), stopped("max_tokens"))
+        assert translator.cut_short
+        assert heard_of == ["cut"]
+        assert events[len(before) :][-2:] == [PartDelta(len(after) // 8, "Half"), PartEnded(len(after) // 8)]
+        again = [start(message_id="msg_9"), *saying("And on."), stopped("end_turn")]
+        for end in (aborted(), result(), result(is_error=True, api_error_status=400)):
+            lines = [*after, start(), *saying("Half"), stopped("max_tokens"), *again, end]
+            assert self.told(*lines)[0] == [*events, Ended(EndReason.LENGTH)], "nothing of what the CLI went on to ask"
+
+    @pytest.mark.parametrize("pieces", [('{"path": "a"}',), ('{"pa',), ()])
+    def test_in_the_middle_of_a_call(self, pieces: tuple[str, ...]) -> None:
+        lines = [start(), *saying("So."), *calling("toolu_1", "Read", *pieces), stopped("max_tokens"), over()]
+        events, translator, heard_of = self.told(*lines, aborted())
+        assert (translator.cut_short, heard_of) == (True, ["cut"])
+        assert isinstance(events[-2], ToolActivity)
+        assert events[-1] == Ended(EndReason.LENGTH)
+        refused = heard("toolu_1", "not done", failed=True)
+        answered, _, _ = self.told(*lines, refused, aborted())
+        assert answered[-2:] == [
+            ToolActivity("toolu_1", "Read", Phase.ENDED, {"content": "not done", "is_error": True, "result": None}),
+            Ended(EndReason.LENGTH),
+        ]
+
+    def test_what_it_used_is_told(self) -> None:
+        cost: dict[str, Any] = {"model_usage_since_last_result": {"claude-x": {"costUSD": 0.5}}}
+        end = {**aborted(), **cost}
+        events = told(start(input_tokens=3), *saying("Half"), stopped("max_tokens", output_tokens=2), end)
+        assert events[-2:] == [Usage(3, 2, cost_usd=0.5), Ended(EndReason.LENGTH)]
+
+    def test_whoever_is_not_cut_goes_on(self) -> None:
+        _, translator, heard_of = self.told(*WORK, result())
+        assert (translator.cut_short, heard_of) == (False, [])
+
+
 def test_what_a_sub_agent_or_a_stranger_hears_is_nobodys() -> None:
     translator = AgentTranslator("turn-1", 7)
     lines: list[Any] = [heard("toolu_9", "x")]
@@ -236,3 +283,10 @@ def test_a_tool_that_is_done_before_the_model_is() -> None:
     ]
     assert events[6] == HEARD
     assert events[-1] == Ended(EndReason.STOP)
+
+
+def test_a_call_that_is_refused_while_it_is_still_being_told() -> None:
+    *saying_it, end_of_it = calling("toolu_1", "Read", '{"path": "a"}')
+    refusal = heard("toolu_1", "text of a", account={"type": "text"})
+    events = shapes(told(start(), *saying_it, refusal, end_of_it, stopped("tool_use")))
+    assert events[1:] == [CALLED, HEARD], "first the call, then what it came to"

@@ -42,6 +42,7 @@ class AgentTranslator(Translator):
         "_before",
         "_call",
         "_compacted",
+        "_cut",
         "_denied",
         "_late",
         "_names",
@@ -57,13 +58,14 @@ class AgentTranslator(Translator):
         created_s: int,
         places: Mapping[str, int] | None = None,
         denied: Callable[[str], None] | None = None,
+        cut: Callable[[], None] | None = None,
     ) -> None:
         """Ids and time come from outside. `places`: which entries the CLI has of which of the request's messages.
 
-        `denied`: hears of the ids of calls that were denied.
+        `denied`: hears of the ids of calls that were denied. `cut`: hears at once that the model was cut off.
         """
         super().__init__(turn_id, created_s)
-        self._denied = denied
+        self._denied, self._cut = denied, cut
         self._places = places or {}
         # How many messages were summed up, as long as the summary has not come; and what waits for the beginning.
         self._compacted: int | None = None
@@ -117,10 +119,13 @@ class AgentTranslator(Translator):
     def _block_stop(self) -> Iterator[TurnEvent]:
         if self._call is None:
             yield from super()._block_stop()
-            late, self._late = self._late, []
-            yield from late
-            return
-        call, self._call = self._call, None
+        else:
+            yield from self._called(self._call)
+        late, self._late = self._late, []
+        yield from late
+
+    def _called(self, call: str) -> Iterator[TurnEvent]:
+        self._call = None
         if not self.over:
             body = _object("".join(self._arguments))
             if self._names[call] == PLAN_TOOL:
@@ -144,6 +149,10 @@ class AgentTranslator(Translator):
         if reason is None:
             return
         sequence = delta.get("stop_sequence")
+        # It would ask again by itself, several times over, for what the client has said is enough.
+        self.cut_short = reason is EndReason.LENGTH
+        if self.cut_short and self._cut is not None:
+            self._cut()
         # After a call it goes on.
         ended = Ended(reason, str(sequence) if sequence and reason is EndReason.STOP_SEQUENCE else None)
         self._ended = None if reason is EndReason.TOOL_USE else ended
@@ -156,10 +165,10 @@ class AgentTranslator(Translator):
             self.unread += 1
             return
         told = [self._told(block, frame.account) for block in frame.results]
-        if self._open is None:
+        if self._open is None and self._call is None:
             yield from told
         else:
-            # A tool may be done before the model is; nothing is told inside a part.
+            # A tool may be done before the model is; nothing is told inside a part, or before the call that it answers.
             self._late += told
 
     def _told(self, block: Mapping[str, Any], account: Json) -> ToolActivity:
@@ -193,8 +202,9 @@ class AgentTranslator(Translator):
         self._tell_denied(body.get("permission_denials"))
         if self._spent is not None:
             self._spent = spent(body)
-        refused = self._ended is not None and self._ended.reason is EndReason.REFUSAL
-        if (body.get("is_error") or body.get("subtype") != "success") and not refused:
+        # A refusal is reported as an error although the model gave a true reason; so is an interrupt of ours after one.
+        told = self._ended is not None and (self.cut_short or self._ended.reason is EndReason.REFUSAL)
+        if (body.get("is_error") or body.get("subtype") != "success") and not told:
             yield from self.fail(failure_of(body, self._error_word))
         elif self._ended is None or self._open is not None:
             yield from self.fail(upstream_broke("the turn ended without a stop reason"))

@@ -221,7 +221,8 @@ class ClaudeEngine:
         try:
             witness = plan.witness
             denied = witness.denied if witness is not None else None
-            translator = AgentTranslator(plan.turn_id, plan.created_s, seating.places, denied)
+            cut = resident.door.shut if resident.door is not None else None
+            translator = AgentTranslator(plan.turn_id, plan.created_s, seating.places, denied, cut)
             flags = profile_flags(plan.profile)
             desk = Desk(agent.workplace, tools_in(flags), free_in(flags), plan.mode, seen_as=agent.place)
             if self._images is not None:
