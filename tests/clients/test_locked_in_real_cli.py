@@ -195,6 +195,38 @@ class TestTrust:
                 assert (await ask(gateway, "hi", made["id"])).status_code == 200
                 assert ("marker-of-claude-md" in json.dumps(upstream.messages[-1].body)) is trusted
 
+    @pytest.mark.parametrize(
+        "says_no",
+        [
+            "echo 'no secrets here' >&2; exit 2",
+            """echo '{"decision": "block", "reason": "no secrets here"}'""",
+            """echo '{"continue": false, "stopReason": "no secrets here"}'""",
+        ],
+    )
+    async def test_a_hook_that_refuses_a_prompt_is_told_in_its_own_words(
+        self, tmp_path: Path, upstream: StandIn, says_no: str
+    ) -> None:
+        hook = {"type": "command", "command": f'case "$(cat)" in *marker*) {says_no};; esac'}
+        async with gateway_at(tmp_path, upstream) as gateway:
+            made = await project(gateway, "edit")
+            await gateway.http.patch(f"/v1/projects/{made['id']}", json={"trusted": True})
+            make(Path(made["path"], ".claude"))
+            write(made, ".claude/settings.json", json.dumps({"hooks": {"UserPromptSubmit": [{"hooks": [hook]}]}}))
+            upstream.always(says("ok"))
+            session = (await ask(gateway, "hi", made["id"])).headers["x-session-id"]
+            for stream in (False, True):
+                answer = await ask(gateway, "the marker", session=session, stream=stream)
+                error = answer.json()["error"]
+                assert (answer.status_code, error["code"]) == (403, "forbidden")
+                assert error["message"] == "A hook of the project refused this prompt: no secrets here"
+                assert answer.headers["x-should-retry"] == "false"
+            assert len(upstream.messages) == 1
+            # What was said before it is all there; the prompt itself is kept as every question without an answer is.
+            said = (await kept(gateway, session))[1]["id"]
+            fork = await gateway.http.post(f"/v1/sessions/{session}/fork", json={"message_id": said})
+            assert (await ask(gateway, "nice weather", session=fork.json()["id"])).status_code == 200
+            assert "the marker" not in json.dumps(upstream.messages[-1].body)
+
     async def test_nobody_else_can(self, tmp_path: Path, upstream: StandIn) -> None:
         async with gateway_at(tmp_path, upstream) as gateway:
             key = (await gateway.http.post("/v1/keys", json={"name": "k", "profile": "full"})).json()["key"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from claude_code_api.engine.protocol import (
     BoundaryFrame,
+    HookStopFrame,
     ResultFrame,
     StreamFrame,
     SummaryFrame,
@@ -83,6 +84,12 @@ def synthetic(error: str) -> Line:
     return {"type": "assistant", "message": {"model": "<synthetic>"}, "error": error}
 
 
+def hooked(kind: str, reason: str | None) -> Line:
+    """A hook has stopped the message."""
+    outcome = {"kind": kind, "prompt_kept": False, "reason": reason}
+    return {"type": "system", "subtype": "informational", "content": "...", "prompt_submit_outcome": outcome}
+
+
 def says(*words: str) -> list[Line]:
     """A whole turn of one text block."""
     return [start(), opened(), *map(text, words), closed(), stopped(), over(), result()]
@@ -100,8 +107,8 @@ def _events(translator: Translator, lines: Iterable[Line]) -> Iterator[TurnEvent
                 yield from translator.stream(frame)
             case ResultFrame() as frame:
                 yield from translator.result(frame)
-            case SyntheticFrame() as frame:
-                translator.synthetic(frame)
+            case SyntheticFrame() | HookStopFrame() as frame:
+                translator.foretold(frame)
             case ToolResultFrame() as frame:
                 yield from translator.tool_results(frame)
             case BoundaryFrame() | SummaryFrame() as frame:

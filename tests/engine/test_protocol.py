@@ -16,6 +16,7 @@ from claude_code_api.engine.protocol import (
     ControlAsk,
     ControlCancel,
     Frame,
+    HookStopFrame,
     LifecycleFrame,
     LineSplitter,
     OtherFrame,
@@ -28,6 +29,7 @@ from claude_code_api.engine.protocol import (
     parse_line,
     user_line,
 )
+from tests.engine.frames import hooked
 from tests.turn.legal_events import TEXT
 
 LINES = st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"")), max_size=8)
@@ -89,6 +91,11 @@ FRAMES: list[tuple[dict[str, Any], Frame]] = [
         RetryFrame(2, 529, 1.5),
     ),
     ({"type": "system", "subtype": "api_retry", "error_status": None}, RetryFrame(0, None, 0)),
+    (hooked("blocked_by_hook", "no"), HookStopFrame("no")),
+    (hooked("stopped_by_hook", None), HookStopFrame("")),
+    (hooked("some_other_end", "no"), OtherFrame("system", "informational")),
+    ({"type": "system", "subtype": "informational", "content": "x"}, OtherFrame("system", "informational")),
+    ({"type": "system", "prompt_submit_outcome": "x"}, OtherFrame("system", "")),
     ({"type": "system", "subtype": "init"}, OtherFrame("system", "init")),
     (
         {"type": "control_response", "response": {"subtype": "success", "request_id": "g1", "response": {"a": 1}}},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from claude_code_api.engine.agent_translate import AgentTranslator
 from claude_code_api.engine.translate import Translator
 from claude_code_api.turn.errors import ErrorKind
 from claude_code_api.turn.events import (
@@ -25,6 +26,7 @@ from tests.engine.frames import (
     aborted,
     closed,
     delta,
+    hooked,
     opened,
     over,
     result,
@@ -183,6 +185,39 @@ def test_an_error_before_the_first_event_is_the_only_event() -> None:
     (end,) = translated(lines)
     assert isinstance(end, Failed)
     assert end.error.kind is ErrorKind.UPSTREAM_RATE_LIMITED
+
+
+@pytest.mark.parametrize("translator", [Translator, AgentTranslator])
+class TestHook:
+    """A hook that stops the message: the CLI calls that a success."""
+
+    @pytest.mark.parametrize("kind", ["blocked_by_hook", "stopped_by_hook"])
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [("no secrets", ": no secrets"), ("\nno\n", ": no"), ("x" * 600, ": " + "x" * 500), (" ", "."), (None, ".")],
+    )
+    def test_it_is_said_in_the_hooks_own_words(
+        self, translator: type[Translator], kind: str, words: str | None, said: str
+    ) -> None:
+        (end,) = translated([hooked(kind, words), result(num_turns=0)], translator("turn-1", 7))
+        assert isinstance(end, Failed)
+        assert (end.error.kind, end.error.source) == (ErrorKind.FORBIDDEN, "engine")
+        assert end.error.message == f"A hook of the project refused this prompt{said}"
+
+    def test_without_one_an_empty_success_is_still_a_failure_in_disguise(self, translator: type[Translator]) -> None:
+        (end,) = translated([result(num_turns=0)], translator("turn-1", 7))
+        assert isinstance(end, Failed)
+        assert end.error.kind is ErrorKind.UPSTREAM_ERROR
+
+    def test_once_the_model_has_answered_it_says_nothing(self, translator: type[Translator]) -> None:
+        assert shapes(translated([hooked("blocked_by_hook", "no"), *says("a")], translator("turn-1", 7)))[-1] == Ended(
+            EndReason.STOP
+        )
+
+    def test_what_the_cli_calls_a_failure_is_that_failure(self, translator: type[Translator]) -> None:
+        (end,) = translated([hooked("blocked_by_hook", "no"), aborted()], translator("turn-1", 7))
+        assert isinstance(end, Failed)
+        assert end.error.kind is ErrorKind.INTERRUPTED
 
 
 def test_a_failure_in_the_middle_keeps_what_came_and_is_no_stop() -> None:

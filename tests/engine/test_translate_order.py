@@ -46,6 +46,7 @@ ANY_FRAME = st.one_of(
     st.builds(frames.stopped, st.sampled_from([*REASONS, "brand_new", None])),
     st.just(frames.over()),
     st.just(frames.synthetic("server_error")),
+    st.just(frames.hooked("blocked_by_hook", "no")),
     st.just(frames.result()),
     st.just(frames.aborted()),
     st.just(frames.result(is_error=True, api_error_status=529)),

@@ -32,7 +32,7 @@ def cut_in_a_call(plan: Plan) -> Sequence[Step]:
     """The first turn of a session ends in the middle of a call; the others do not."""
     if len(plan.request.messages) > 1:
         return answer_events(plan, "On.")
-    words = [PartStarted(0, PartKind.TEXT), PartDelta(0, "So: "), PartEnded(0)]
+    words: list[Step] = [PartStarted(0, PartKind.TEXT), PartDelta(0, "So: "), PartEnded(0)]
     call = Tool("toolu_1", "Write", Phase.STARTED, HALF)
     return [Started(plan.turn_id, "claude-test-1", plan.created_s), *words, call, Ended(EndReason.LENGTH)]
 

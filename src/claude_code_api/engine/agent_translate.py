@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 from typing_extensions import override
 
-from claude_code_api.engine.failures import failure_of, upstream_broke
+from claude_code_api.engine.failures import failure_of
 from claude_code_api.engine.protocol import BoundaryFrame, ResultFrame, SummaryFrame, ToolResultFrame
 from claude_code_api.engine.translate import REASONS, Translator, cost_usd, spent
 from claude_code_api.turn.events import (
@@ -207,7 +207,7 @@ class AgentTranslator(Translator):
         if (body.get("is_error") or body.get("subtype") != "success") and not told:
             yield from self.fail(failure_of(body, self._error_word))
         elif self._ended is None or self._open is not None:
-            yield from self.fail(upstream_broke("the turn ended without a stop reason"))
+            yield from self.fail(self._without_end())
         else:
             yield self._usage(cost_usd(body))
             yield from self._close(self._ended)

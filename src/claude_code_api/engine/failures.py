@@ -113,6 +113,13 @@ def upstream_silent(silence_s: float) -> Failed:
     return _failed(ErrorKind.UPSTREAM_TIMEOUT, message, "silence watchdog")
 
 
+def stopped_by_hook(words: str) -> Failed:
+    """A hook of the project's, which is trusted, let the model not be asked. Its words are meant for whoever asked."""
+    said = f": {words.strip()[:DETAIL_CHARS]}" if words.strip() else "."
+    message = f"A hook of the project refused this prompt{said}"
+    return Failed(TurnError(ErrorKind.FORBIDDEN, message, "stopped by a hook", source="engine"))
+
+
 def engine_died(detail: str) -> Failed:
     """The CLI process is gone."""
     message = "The process that answered ended unexpectedly."

@@ -310,8 +310,8 @@ class CliProcess:
                 self._take_stream(frame)
             case protocol.ResultFrame():
                 self._take_result(frame)
-            case protocol.SyntheticFrame() if self._turn is not None:
-                self._turn.translator.synthetic(frame)
+            case protocol.SyntheticFrame() | protocol.HookStopFrame() if self._turn is not None:
+                self._turn.translator.foretold(frame)
             case protocol.ToolResultFrame():
                 self._take_tool_results(frame)
             case protocol.BoundaryFrame() | protocol.SummaryFrame() if self._turn is not None:

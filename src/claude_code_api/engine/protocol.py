@@ -72,6 +72,13 @@ class SummaryFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class HookStopFrame:
+    """A hook stopped the message before the model was asked; `words` are the hook's own, as the CLI passes them on."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class LifecycleFrame:
     """Where a message of ours stands: queued, started, completed or cancelled."""
 
@@ -129,6 +136,7 @@ Frame: TypeAlias = (
     | ToolResultFrame
     | BoundaryFrame
     | SummaryFrame
+    | HookStopFrame
     | LifecycleFrame
     | RetryFrame
     | ControlAnswer
@@ -239,10 +247,17 @@ def _lifecycle(value: dict[str, Any]) -> Frame:
     return LifecycleFrame(uuid=str(value.get("command_uuid", "")), state=str(value.get("state", "")))
 
 
+# A hook refused the message, or wanted nothing done any more.
+_HOOK_STOPS: Final = frozenset({"blocked_by_hook", "stopped_by_hook"})
+
+
 def _system(value: dict[str, Any]) -> Frame:
     subtype = str(value.get("subtype", ""))
     if subtype == "compact_boundary":
         return BoundaryFrame(_kept_in(value.get("compact_metadata")))
+    outcome = _object(value.get("prompt_submit_outcome"))
+    if str(outcome.get("kind")) in _HOOK_STOPS:
+        return HookStopFrame(str(outcome.get("reason") or ""))
     if subtype != "api_retry":
         return OtherFrame("system", subtype)
     status = value.get("error_status")
@@ -253,27 +268,27 @@ def _system(value: dict[str, Any]) -> Frame:
     )
 
 
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _kept_in(compaction: object) -> tuple[str, ...]:
-    kept = compaction.get("preserved_messages") if isinstance(compaction, dict) else None
-    uuids = kept.get("uuids") if isinstance(kept, dict) else None
+    uuids = _object(_object(compaction).get("preserved_messages")).get("uuids")
     return tuple(map(str, uuids)) if isinstance(uuids, list) else ()
 
 
 def _control_answer(value: dict[str, Any]) -> Frame:
-    response = value.get("response")
-    response = response if isinstance(response, dict) else {}
-    body = response.get("response")
+    response = _object(value.get("response"))
     return ControlAnswer(
         request_id=str(response.get("request_id", "")),
         ok=response.get("subtype") == "success",
-        body=body if isinstance(body, dict) else {},
+        body=_object(response.get("response")),
         error=str(response.get("error") or ""),
     )
 
 
 def _control_ask(value: dict[str, Any]) -> Frame:
-    request = value.get("request")
-    request = request if isinstance(request, dict) else {}
+    request = _object(value.get("request"))
     return ControlAsk(str(value.get("request_id", "")), str(request.get("subtype", "")), request)
 
 

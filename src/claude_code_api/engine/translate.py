@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from claude_code_api.engine.failures import failure_of, upstream_broke
+from claude_code_api.engine.failures import failure_of, stopped_by_hook, upstream_broke
 from claude_code_api.engine.protocol import (
     BoundaryFrame,
+    HookStopFrame,
     ResultFrame,
     StreamFrame,
     SummaryFrame,
@@ -63,6 +64,7 @@ class Translator:
         "_created_s",
         "_ended",
         "_error_word",
+        "_hook",
         "_messages",
         "_model",
         "_open",
@@ -90,6 +92,8 @@ class Translator:
         self._tokens: dict[str, Any] = {}
         self._ended: Ended | None = None
         self._error_word = ""
+        # What a hook said that stopped the message.
+        self._hook: str | None = None
         self.cut_short = False
         self.over = False
         self.unread = 0
@@ -201,9 +205,13 @@ class Translator:
         if isinstance(usage, dict):
             self._tokens.update({key: value for key, value in usage.items() if value is not None})
 
-    def synthetic(self, frame: SyntheticFrame) -> None:
-        """Remember the CLI's own word for the failure that its result is going to report."""
-        self._error_word = frame.error
+    def foretold(self, frame: SyntheticFrame | HookStopFrame) -> None:
+        """Remember the CLI's own word for the failure that its result is going to report, or to pass over."""
+        match frame:
+            case SyntheticFrame():
+                self._error_word = frame.error
+            case HookStopFrame():
+                self._hook = frame.words
 
     def tool_results(self, frame: ToolResultFrame) -> Iterator[TurnEvent]:
         """A chat process has no tools of its own: whatever this is, it is nobody's."""
@@ -226,11 +234,16 @@ class Translator:
         if (body.get("is_error") or body.get("subtype") != "success") and not told:
             yield from self.fail(failure_of(body, self._error_word))
         elif self._ended is None or self._open is not None:
-            what = "without a stop reason" if self._ended is None else "inside a block"
-            yield from self.fail(upstream_broke(f"the turn ended {what}"))
+            yield from self.fail(self._without_end())
         else:
             yield self._usage(cost_usd(body))
             yield from self._close(self._ended)
+
+    def _without_end(self) -> Failed:
+        """Say what is wrong with a turn that ended well, as the CLI has it, and has no end."""
+        if self._hook is not None and not self._started:
+            return stopped_by_hook(self._hook)
+        return upstream_broke(f"the turn ended {'without a stop reason' if self._ended is None else 'inside a block'}")
 
     def fail(self, failed: Failed) -> Iterator[TurnEvent]:
         """End the turn with an error, unless it is over."""
