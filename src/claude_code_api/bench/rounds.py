@@ -26,7 +26,11 @@ class Upstream:
     """What the stand-in saw. Systems are comparable only if they send the same."""
 
     server: Server
+    # Systems of others, which need not be able to do everything.
+    strangers: frozenset[str] = frozenset()
     bodies: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    # What they could not do.
+    left_out: list[str] = field(default_factory=list)
 
     async def forget(self) -> None:
         """Let go of the records."""
@@ -95,13 +99,23 @@ async def _close(clients: list[Client]) -> None:
 async def run_together(
     scenarios: Sequence[Scenario], systems: Sequence[System], upstream: Upstream, warm_ups: int, progress: Progress
 ) -> None:
-    """Run scenarios that share a conversation, on the same clients; fills in their series."""
+    """Run scenarios that share a conversation, on the same clients; fills in their series.
+
+    A stranger that cannot have this conversation is left out of it.
+    """
     widest = max(scenarios, key=lambda scenario: scenario.width)
     await upstream.forget()
     async with connected(systems, widest, widest.width) as everybody:
         for _ in range(warm_ups):
-            for system, clients in everybody:
-                await run_wave(clients)
+            for system, clients in tuple(everybody):
+                try:
+                    await run_wave(clients)
+                except BenchError as problem:
+                    if system.name not in upstream.strangers:
+                        raise
+                    everybody.remove((system, clients))
+                    upstream.left_out.append(f"{widest.name}: {system.name} is left out, because of {problem}")
+                    continue
                 if widest.conversation.kind is Kind.PLAIN:
                     await upstream.note(widest.name, system.name)
                 progress.step(f"{widest.name}: warm-up")

@@ -91,7 +91,7 @@ async def run(plan: Plan, progress: Overall, against: Against | None, standin_po
         workshop = Workshop(binary, standin.url, root / "floor")
         floor = Floor(workshop)
         live: list[System] = [floor, HttpSystem("gateway", gateway.url, MODEL, gateway.pid), *others]
-        upstream = Upstream(standin)
+        upstream = Upstream(standin, frozenset(other.name for other in others))
         for scenario in one_by_one:
             everybody: list[System] = [floor, Cold(workshop), *live[1:]]
             await run_together([scenario], everybody, upstream, plan.warm_ups, progress)
@@ -111,7 +111,7 @@ async def run(plan: Plan, progress: Overall, against: Against | None, standin_po
         repeated += await _crowds(plan, root, standin.url, binary, progress)
         load_after = os.getloadavg()[0]
         machine = _machine(load_before, load_after, str(health.get("claude_version")))
-        notes = [*_load_notes(load_before, load_after), *upstream.differences()]
+        notes = [*_load_notes(load_before, load_after), *upstream.left_out, *upstream.differences()]
         if cpu_s(gateway.pid) is None:
             notes.append("CPU times are measured on Linux only")
         return Report(machine, [*one_by_one, *following, *together], repeated, notes)
