@@ -16,7 +16,8 @@ from claude_code_api.engine.door import Door, Terms
 from claude_code_api.engine.launch import Home
 from claude_code_api.engine.mailbox import Mailbox
 from claude_code_api.engine.overlay import PLACEHOLDER
-from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, ProcessState, RunningTurn
+from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, ProcessState
+from claude_code_api.engine.process_turn import RunningTurn
 from claude_code_api.engine.relay import Relay
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.starter import unavailable

@@ -16,7 +16,8 @@ from claude_code_api.engine import protocol
 from claude_code_api.engine.child import Child
 from claude_code_api.engine.launch import Home, chat_launch
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
-from claude_code_api.engine.process import CliProcess, RunningTurn
+from claude_code_api.engine.process import CliProcess
+from claude_code_api.engine.process_turn import RunningTurn
 from claude_code_api.engine.translate import Translator
 from claude_code_api.flow.ports import Plan
 from claude_code_api.turn.events import Ended, Failed, TurnEvent

@@ -105,6 +105,20 @@ async def test_an_interrupt_drains_to_that_turns_result_and_the_next_turn_is_cle
     assert interrupts == [{"subtype": "interrupt", "cancel_queued": True}]
 
 
+async def test_a_turn_that_is_interrupted_before_the_cli_came_to_it_ends_without_a_result(fake: FakeSite) -> None:
+    fake.script([{"wait": 1}], SAYS, answers={"interrupt": {"still_queued": [], "cancelled": ["u-1"]}})
+    async with fake.process() as process:
+        turn = await begin(process)
+        process.interrupt(turn)
+        assert kind_of(await events_of(turn)) is ErrorKind.INTERRUPTED
+        assert turn.dropped
+        assert await process.end(turn)
+        assert process.state is ProcessState.READY
+        later = await begin(process, "u-2")
+        assert said(await events_of(later)) == "a"
+        assert not later.dropped
+
+
 async def test_a_reader_that_interrupts_still_gets_the_end(fake: FakeSite) -> None:
     fake.script([*STARTED, {"wait": 1}, *played(frames.text("b"), frames.aborted())])
     async with fake.process() as process:

@@ -21,7 +21,8 @@ from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.launch import Home, Launch, chat_launch
 from claude_code_api.engine.options import Credentials, EngineOptions, Site
 from claude_code_api.engine.overlay import parameter_fields
-from claude_code_api.engine.process import CliProcess, RunningTurn
+from claude_code_api.engine.process import CliProcess
+from claude_code_api.engine.process_turn import RunningTurn
 from claude_code_api.engine.resident import set_extra_body
 from claude_code_api.engine.seat import Seating, arrange
 from claude_code_api.engine.starter import NO_THINKING

@@ -45,6 +45,20 @@ async def read(batches: AsyncIterator[Sequence[TurnEvent]], count: int) -> list[
     return events
 
 
+async def test_in_the_very_moment_of_its_beginning(rig: Rig) -> None:
+    """The CLI has not come to it yet: it never will, and says no result."""
+    rig.upstream.always("clean")
+    async with rig.live() as live:
+        dropped = 0
+        for _ in range(5):
+            turn = await live.begin(*asks("hi").messages[0].blocks)
+            assert await live.process.end(turn)
+            dropped += turn.dropped
+            assert live.process.state is ProcessState.READY
+        assert dropped
+        assert checked(await live.ask("hi")).ended == Ended(EndReason.STOP)
+
+
 @pytest.mark.parametrize("how", ["end", "interrupt"])
 async def test_at_every_event_of_a_turn(rig: Rig, how: str, record_property: Callable[[str, object], None]) -> None:
     delays = []

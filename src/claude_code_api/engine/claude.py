@@ -34,7 +34,8 @@ from claude_code_api.engine.overlay import (
     whole_request,
 )
 from claude_code_api.engine.pool import Claim, Pool, PoolLimits
-from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, RunningTurn
+from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError
+from claude_code_api.engine.process_turn import RunningTurn
 from claude_code_api.engine.prove import Proof
 from claude_code_api.engine.resident import Handover, Resident
 from claude_code_api.engine.seat import arrange

@@ -14,7 +14,8 @@ from typing import Any
 import structlog
 
 from claude_code_api.engine.door import Terms
-from claude_code_api.engine.process import ProcessDeadError, ProcessState, RunningTurn
+from claude_code_api.engine.process import ProcessDeadError, ProcessState
+from claude_code_api.engine.process_turn import RunningTurn
 from claude_code_api.engine.resident import Resident
 from claude_code_api.engine.translate import Translator
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -23,11 +24,11 @@ import structlog
 from claude_code_api.engine import protocol
 from claude_code_api.engine.asks import Asks, EveryAskRefused, pass_on
 from claude_code_api.engine.child import Child
-from claude_code_api.engine.failures import engine_died, upstream_silent
+from claude_code_api.engine.failures import engine_died, failure_of, upstream_silent
 from claude_code_api.engine.mailbox import Mailbox
+from claude_code_api.engine.process_turn import RunningTurn
 from claude_code_api.engine.translate import Translator
 from claude_code_api.engine.watchdog import Watchdog
-from claude_code_api.turn.events import Failed, TurnEvent
 from claude_code_api.turn.request import JsonObject
 
 _log = structlog.get_logger("claude_code_api.engine")
@@ -58,29 +59,6 @@ class ProcessDeadError(Exception):
 
 class ControlRefusedError(Exception):
     """The CLI refused a control request."""
-
-
-@dataclass(slots=True)
-class RunningTurn:
-    """The turn that the process is busy with."""
-
-    uuid: str
-    translator: Translator
-    mailbox: Mailbox
-    finished: asyncio.Event
-    interrupted: bool = False
-    # The upstream's id of the message that is being streamed.
-    message_id: str = ""
-
-    def push(self, event: TurnEvent) -> None:
-        """Pass one event to the reader."""
-        self.mailbox.offer(event)
-
-    def fail(self, failed: Failed) -> None:
-        """End it for the reader, unless it has ended."""
-        for event in self.translator.fail(failed):
-            self.push(event)
-        self.mailbox.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +200,19 @@ class CliProcess:
         turn.interrupted = True
         self.state = ProcessState.DRAINING
         question = self._ask({"subtype": "interrupt", "cancel_queued": True})
-        question.answer.add_done_callback(lambda _: self._waiting.pop(question.id, None))
+        question.answer.add_done_callback(partial(self._interrupt_answered, turn, question.id))
         self._child.write(question.line)
         asyncio.get_running_loop().call_later(DRAIN_S, self._give_up_on, turn)
+
+    def _interrupt_answered(
+        self, turn: RunningTurn, asked: str, answer: asyncio.Future[protocol.ControlAnswer]
+    ) -> None:
+        self._waiting.pop(asked, None)
+        told = answer.result().body if not answer.cancelled() and answer.exception() is None else {}
+        if self._turn is turn and turn.uuid in (told.get("cancelled") or ()):
+            turn.dropped = True
+            turn.fail(failure_of({"terminal_reason": "aborted_before_it_began"}, ""))
+            self._finish(turn)
 
     def _give_up_on(self, turn: RunningTurn) -> None:
         if not turn.finished.is_set():

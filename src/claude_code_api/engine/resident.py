@@ -22,7 +22,8 @@ import structlog
 from claude_code_api.engine.door import Door, Terms
 from claude_code_api.engine.launch import Home
 from claude_code_api.engine.overlay import PLACEHOLDER
-from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, ProcessState, RunningTurn
+from claude_code_api.engine.process import CliProcess, ControlRefusedError, ProcessDeadError, ProcessState
+from claude_code_api.engine.process_turn import RunningTurn
 from claude_code_api.engine.protocol import user_line
 from claude_code_api.engine.rehearsal import REHEARSALS
 from claude_code_api.engine.translate import Translator
@@ -172,6 +173,8 @@ class Resident:
             return False
         if not await self.process.end(turn):
             return False
+        if turn.dropped:
+            return True
         rewind: JsonObject = {
             "subtype": "rewind_conversation",
             "target_message_uuid": turn.uuid,
