@@ -42,7 +42,8 @@ async def test_whoever_has_an_excuse_is_given_all_the_time_anew() -> None:
     dog.watch()
     began_s = dog.last_s
     await told.wait()
-    assert looks >= 4, "once it has no excuse, its time begins"
+    # Once it has no excuse, its time begins; a timer may ring a moment early, but nobody looks again and again.
+    assert 4 <= looks < 10
     assert dog.last_s >= began_s + 3 * 0.01
 
 
