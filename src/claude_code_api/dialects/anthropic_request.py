@@ -102,6 +102,7 @@ def _parsed(body: JsonObject, headers: Mapping[str, str], limit: int | None) -> 
         stream_usage=True,
         remote_parts=tuple(notes.remote),
         ignored=notes.names(),
+        exact=True,
         request_id=headers.get("x-request-id"),
     )
 

@@ -15,6 +15,8 @@ from claude_code_api.turn.request import Json, JsonObject
 # A body may hold 10,000 unknown keys; their names travel in one response header.
 MAX_UNKNOWN_NAMED = 16
 _MAX_SHOWN_CHARS = 64
+# Functions of MCP servers have long names. One that the model cannot be told as it is gets another (models.functions).
+MAX_FUNCTION_NAME_CHARS = 512
 # The first that fits: Python's booleans are integers, and everything is an object.
 _KINDS: tuple[tuple[type, str], ...] = (
     (type(None), "null"),

@@ -92,6 +92,12 @@ DEFAULTS: Mapping[str, tuple[Json, ...]] = {
     "verbosity": ("medium",),
 }
 
+# What this dialect calls the fields of a turn that it calls otherwise.
+FIELD_NAMES: Mapping[str, str] = {
+    "reasoning": "reasoning_effort",
+    "output_schema": "response_format",
+    "end_user": "user",
+}
 # OpenAI's word for what the model's API calls otherwise; the tiers that it has no word for are named.
 _TIERS = {"auto": "auto", "default": "standard_only"}
 _EFFORTS = {effort.value: effort for effort in Effort}
@@ -133,6 +139,7 @@ def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
         answers=read_answers(body),
         remote_parts=tuple(notes.remote),
         ignored=notes.names(),
+        field_names=FIELD_NAMES,
     )
 
 

@@ -133,6 +133,7 @@ class OpenAICompletions:
             answers=answers,
             echo=optional_bool(body, "echo") is True,
             ignored=notes.names(),
+            field_names={"messages": "prompt", "end_user": "user"},
         )
 
     def encoder(self, request: TurnRequest) -> CompletionsEncoder:

@@ -6,10 +6,10 @@ refusal would break them (Codex does). A choice that cannot be followed is refus
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from claude_code_api.dialects.fields import (
+    MAX_FUNCTION_NAME_CHARS,
     Notes,
     as_object,
     objects_of,
@@ -29,8 +29,6 @@ from claude_code_api.turn.request import (
     ToolChoiceKind,
 )
 
-# What the model's API takes; OpenAI's own limit is 64.
-_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # OpenAI: leaving `parameters` out defines a function without any.
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 _WORDS = {"auto": ToolChoiceKind.AUTO, "none": ToolChoiceKind.NONE, "required": ToolChoiceKind.REQUIRED}
@@ -75,8 +73,8 @@ def _functions(body: JsonObject) -> tuple[ClientTool, ...]:
 
 def _function(function: JsonObject, place: str) -> ClientTool:
     name = required_string(function, "name", f"{place}.")
-    if not _TOOL_NAME.fullmatch(name):
-        raise invalid(f"`{place}.name` may hold letters, digits, _ and -, 128 at most.", param=f"{place}.name")
+    if len(name) > MAX_FUNCTION_NAME_CHARS:
+        raise invalid(f"`{place}.name` is longer than {MAX_FUNCTION_NAME_CHARS} characters.", param=f"{place}.name")
     schema = optional_object(function, "parameters", f"{place}.")
     return ClientTool(
         name=name,

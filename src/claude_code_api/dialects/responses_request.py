@@ -105,6 +105,14 @@ _TIERS: Final = {"auto": "auto", "default": "standard_only"}
 _EFFORTS: Final = {effort.value: effort for effort in Effort}
 _TURN_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _HEX_ID: Final = re.compile(r"[0-9a-f-]{32,36}")
+# What this dialect calls the fields of a turn that it calls otherwise.
+FIELD_NAMES: Final[Mapping[str, str]] = {
+    "messages": "input",
+    "max_tokens": "max_output_tokens",
+    "output_schema": "text.format",
+    "end_user": "safety_identifier",
+    "system": "instructions",
+}
 RESPONSE: Final = "resp_"
 CONVERSATION: Final = "conv_"
 
@@ -162,6 +170,7 @@ def parse_request(body: JsonObject, headers: Mapping[str, str]) -> TurnRequest:
         stream_usage=True,
         remote_parts=tuple(notes.remote),
         ignored=notes.names(),
+        field_names=FIELD_NAMES,
     )
 
 

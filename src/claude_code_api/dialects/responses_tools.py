@@ -7,11 +7,11 @@ because agents send their whole tool box to every server. A choice that cannot b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from claude_code_api.dialects.fields import (
+    MAX_FUNCTION_NAME_CHARS,
     Notes,
     as_object,
     objects_of,
@@ -25,7 +25,6 @@ from claude_code_api.turn.errors import invalid
 from claude_code_api.turn.request import ClientTool, Json, JsonObject, OutputSchema, ToolChoice, ToolChoiceKind
 
 # What the model's API takes.
-_TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NO_PARAMETERS: Final[JsonObject] = {"type": "object", "properties": {}}
 _WORDS: Final = {"auto": ToolChoiceKind.AUTO, "none": ToolChoiceKind.NONE, "required": ToolChoiceKind.REQUIRED}
 _READ: Final = frozenset({"type", "name", "description", "parameters", "strict", "cache_control"})
@@ -68,8 +67,8 @@ def _tools(value: Json, notes: Notes) -> tuple[ClientTool, ...]:
 
 def _function(tool: JsonObject, place: str, notes: Notes) -> ClientTool:
     name = required_string(tool, "name", f"{place}.")
-    if not _TOOL_NAME.fullmatch(name):
-        raise invalid(f"`{place}.name` may hold letters, digits, _ and -, 128 at most.", param=f"{place}.name")
+    if len(name) > MAX_FUNCTION_NAME_CHARS:
+        raise invalid(f"`{place}.name` is longer than {MAX_FUNCTION_NAME_CHARS} characters.", param=f"{place}.name")
     for field, value in tool.items():
         if value is not None and field not in _READ:
             notes.add_unknown(field, "tools.")

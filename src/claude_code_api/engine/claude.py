@@ -46,6 +46,7 @@ from claude_code_api.engine.versions import check_version
 from claude_code_api.flow.before_images import BeforeImages
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan
 from claude_code_api.flow.records import Mode
+from claude_code_api.models.fitted import RequestControl
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
@@ -53,6 +54,12 @@ from claude_code_api.turn.events import Failed, TurnEvent
 from claude_code_api.turn.profile import Profile
 from claude_code_api.turn.request import JsonObject
 
+_AT_THE_DOOR: Final = RequestControl()
+# It marks the end of the conversation itself.
+_IN_A_FRESH_PROCESS: Final = RequestControl(marks=3)
+# These mark their own system prompt as well.
+_BESIDE_AN_AGENT: Final = RequestControl(removes_fields=False, marks=1)
+_BESIDE_A_LOGIN: Final = RequestControl(removes_fields=False, marks=1)
 # An agent's step is one request, and at most one count of tokens beside it.
 REQUESTS_OF_A_STEP: Final = 2
 
@@ -138,6 +145,14 @@ class ClaudeEngine:
         """What an agent cannot be started as here, and why."""
         return unworkable(self.options, self.site)
 
+    def control(self, workplace: str | None) -> RequestControl:
+        """Say how far a request is the gateway's: at its own door everything is; an agent asks by itself."""
+        if lane_for(self.site.credentials) is not Lane.CLEAN:
+            return _BESIDE_A_LOGIN
+        if workplace is not None:
+            return _BESIDE_AN_AGENT
+        return _AT_THE_DOOR if self._overlays else _IN_A_FRESH_PROCESS
+
     @property
     def live(self) -> int:
         """How many processes there are."""
@@ -214,7 +229,7 @@ class ClaudeEngine:
         seating = arrange(plan.request.messages)
         prompt = system_prompt(plan.request)
         resident, _ = await self._starter.start_and_ask(plan.model, seating, prompt, agent)
-        fields = parameter_fields(plan.request, plan.effort_levels)
+        fields = parameter_fields(plan.request)
         steps = self.options.agent_steps
         beside = AgentTerms(plan.models, addresses_in(plan.request.messages), plan.purse)
         terms = Terms(steps * REQUESTS_OF_A_STEP, fields, compacts=True, agent=beside)
@@ -243,7 +258,7 @@ class ClaudeEngine:
     @asynccontextmanager
     async def _warm(self, plan: Plan) -> AsyncIterator[Lease]:
         """A process that knows nothing, with the whole request laid over what it would send."""
-        terms = Terms(fields=whole_request(plan.request, plan.effort_levels))
+        terms = Terms(fields=whole_request(plan.request))
         translator = Translator(plan.turn_id, plan.created_s)
         gone_on = await plan.ahead.go_on(translator, terms) if isinstance(plan.ahead, HeadStart) else None
         if gone_on is not None:
@@ -280,7 +295,7 @@ class ClaudeEngine:
         clean = lane_for(self.site.credentials) is Lane.CLEAN
         system, prompt = (system_fields(plan.request), "") if clean else ({}, system_prompt(plan.request))
         resident, _ = await self._starter.start_and_ask(plan.model, seating, prompt)
-        fields = {**parameter_fields(plan.request, plan.effort_levels), **system}
+        fields = {**parameter_fields(plan.request), **system}
         given = Handover(str(uuid.uuid4()), blocks_json(seating.last), Terms(fields=fields))
         try:
             turn = await self._begin(resident, Translator(plan.turn_id, plan.created_s), given)
@@ -335,10 +350,16 @@ def _models(found: object) -> tuple[OfferedModel, ...]:
             title=str(entry.get("displayName") or ""),
             description=str(entry.get("description") or ""),
             effort_levels=tuple(str(level) for level in entry.get("supportedEffortLevels") or ()),
+            adaptive=_told(entry.get("supportsAdaptiveThinking")),
+            thinking_off=_told(entry.get("supportsThinkingOff")),
         )
         for entry in entries
         if isinstance(entry, dict)
     )
+
+
+def _told(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _no_credentials() -> TurnRefusedError:

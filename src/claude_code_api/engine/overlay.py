@@ -16,12 +16,10 @@ import orjson
 from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.request import (
     Block,
-    Effort,
     Json,
     JsonObject,
     Message,
     OpaqueBlock,
-    Reasoning,
     TextBlock,
     ThinkingBlock,
     ToolChoice,
@@ -29,23 +27,8 @@ from claude_code_api.turn.request import (
     ToolResultBlock,
     ToolUseBlock,
     TurnRequest,
-    is_thought,
 )
 
-# Tokens of thinking for models that take a budget and no effort. The largest is what the CLI itself would ask for, the
-# smallest what the model's API accepts.
-BUDGETS: Final[Mapping[Effort, int]] = {
-    Effort.MINIMAL: 1_024,
-    Effort.LOW: 2_048,
-    Effort.MEDIUM: 8_192,
-    Effort.HIGH: 16_384,
-    Effort.XHIGH: 31_999,
-    Effort.MAX: 31_999,
-}
-MIN_BUDGET: Final = 1_024
-# From the least to the most; a model that lacks one gets the next lower one that it has, or else its lowest. Models
-# with levels cannot be told not to think at all.
-_EFFORTS: Final = tuple(Effort)
 _CACHED: Final[JsonObject] = {"type": "ephemeral"}
 _CACHE_MARK: Final = "cache_control"
 # What of a request counts as its input.
@@ -61,8 +44,11 @@ IDENTITY: Final[JsonObject] = {
 }
 
 
-def parameter_fields(request: TurnRequest, effort_levels: Sequence[str]) -> dict[str, Json]:
-    """Everything but the conversation. `effort_levels` are the ones that the model offers."""
+def parameter_fields(request: TurnRequest) -> dict[str, Json]:
+    """Everything but the conversation, of a request that has been fitted to its model (`models.fit`).
+
+    None, which only the model's own words can hold, takes away what the CLI says by itself.
+    """
     fields: dict[str, Json] = {
         "max_tokens": request.limits.max_output_tokens,
         "stop_sequences": list(request.limits.stop) or None,
@@ -70,12 +56,14 @@ def parameter_fields(request: TurnRequest, effort_levels: Sequence[str]) -> dict
         "top_p": request.sampling.top_p,
         "top_k": request.sampling.top_k,
         "metadata": {"user_id": request.end_user} if request.end_user else None,
-        "thinking": _thinking(request, effort_levels),
-        "output_config": _output_config(request, effort_levels) or None,
         **_tool_fields(request),
-        **request.as_is,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return {**{name: value for name, value in fields.items() if value is not None}, **_not_said(request, fields)}
+
+
+def _not_said(request: TurnRequest, fields: Mapping[str, Json]) -> JsonObject:
+    """The model's own words; what is said in ours is not taken away by them."""
+    return {name: value for name, value in request.as_is.items() if value is not None or fields.get(name) is None}
 
 
 def system_fields(request: TurnRequest) -> dict[str, Json]:
@@ -85,7 +73,7 @@ def system_fields(request: TurnRequest) -> dict[str, Json]:
     by the model's API: a client that sets its own gets none of others.
     """
     own_marks = _sets_marks(request)
-    blocks = blocks_json([block for block in request.system if block.text])
+    blocks = blocks_json([block for block in request.system if block.text.strip()])
     if not blocks:
         # The CLI's own line, without the CLI's mark.
         return {"system": [IDENTITY]} if own_marks else {}
@@ -99,10 +87,10 @@ def system_prompt(request: TurnRequest) -> str:
     return "\n\n".join(block.text for block in request.system)
 
 
-def whole_request(request: TurnRequest, effort_levels: Sequence[str]) -> dict[str, Json]:
+def whole_request(request: TurnRequest) -> dict[str, Json]:
     """Write everything, for a bare process that knows nothing."""
     conversation = conversation_fields(request.messages, mark_end=not _sets_marks(request))
-    return {**parameter_fields(request, effort_levels), **system_fields(request), **conversation}
+    return {**parameter_fields(request), **system_fields(request), **conversation}
 
 
 class NothingToLayOverError(Exception):
@@ -123,7 +111,7 @@ def lay_over(body: bytes, fields: Mapping[str, Json], model: str | None = None) 
         raise NothingToLayOverError("a request that is not the turn's")
     if model is not None and own.get("model") != model:
         raise NothingToLayOverError("a request to another model")
-    return orjson.dumps({**own, **fields})
+    return orjson.dumps({name: value for name, value in {**own, **fields}.items() if value is not None})
 
 
 def _is_placeholder(messages: object) -> bool:
@@ -138,8 +126,9 @@ def _is_placeholder(messages: object) -> bool:
 
 def counted_fields(request: TurnRequest) -> dict[str, Json]:
     """Write what the model would read, for the model's API to count: the CLI's own line included."""
-    fields = whole_request(request, ())
-    return {"system": [IDENTITY], **{name: value for name, value in fields.items() if name in _COUNTED}}
+    fields = whole_request(request)
+    counted = {name: value for name, value in fields.items() if name in _COUNTED and value is not None}
+    return {"system": [IDENTITY], **counted}
 
 
 def _sets_marks(request: TurnRequest) -> bool:
@@ -202,51 +191,3 @@ def _tool_choice(choice: ToolChoice) -> Json:
             return {"type": "tool", "name": choice.name, **one_at_a_time}
         case ToolChoiceKind.AUTO:
             return {"type": "auto", **one_at_a_time} if one_at_a_time else None
-
-
-# Thinking and the form of the answer
-
-
-def _output_config(request: TurnRequest, effort_levels: Sequence[str]) -> dict[str, Json]:
-    config: dict[str, Json] = {}
-    effort = _offered_effort(request.reasoning, effort_levels)
-    if effort is not None:
-        config["effort"] = effort
-    if request.output_schema is not None:
-        config["format"] = {"type": "json_schema", "schema": request.output_schema.schema}
-    return config
-
-
-def _offered_effort(reasoning: Reasoning, effort_levels: Sequence[str]) -> str | None:
-    wish = reasoning.effort
-    if wish is None or not effort_levels:
-        return None
-    rank = _EFFORTS.index(wish)
-    lower = [effort.value for effort in _EFFORTS[: rank + 1] if effort.value in effort_levels]
-    return lower[-1] if lower else effort_levels[0]
-
-
-def _thinking(request: TurnRequest, effort_levels: Sequence[str]) -> Json:
-    budget = request.reasoning.budget_tokens
-    effort = request.reasoning.effort
-    if budget is None and effort is not None and not effort_levels:
-        budget = BUDGETS.get(effort)
-    if budget is None or _calls_without_thoughts(request.messages):
-        return None
-    # Thinking counts against the answer's length, so the budget has to be below it.
-    limit = request.limits.max_output_tokens
-    if limit is not None:
-        budget = min(budget, limit - 1)
-    return {"type": "enabled", "budget_tokens": budget} if budget >= MIN_BUDGET else None
-
-
-def _calls_without_thoughts(messages: Sequence[Message]) -> bool:
-    """Whether results are being sent to calls whose thoughts the client did not keep.
-
-    With a budget for thinking the model's API refuses such a conversation; without one it takes it. Most clients of the
-    OpenAI dialects cannot keep thoughts.
-    """
-    if len(messages) < 2 or not any(isinstance(block, ToolResultBlock) for block in messages[-1].blocks):  # noqa: PLR2004
-        return False
-    calling = messages[-2].blocks
-    return bool(calling) and not is_thought(calling[0])

@@ -196,7 +196,7 @@ class _Trial:
         else:
             self._ground.will_say("word", stop)
         given = Handover(
-            str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], Terms(fields=whole_request(request, ()))
+            str(uuid.uuid4()), [{"type": "text", "text": PLACEHOLDER}], Terms(fields=whole_request(request))
         )
         turn = await self._resident.begin(Translator(given.uuid, 0), given)
         events: list[TurnEvent] = [event async for batch in turn.mailbox.batches() for event in batch]

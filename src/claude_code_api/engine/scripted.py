@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from claude_code_api.engine.mailbox import Mailbox
 from claude_code_api.flow.ports import EngineOffer, Lease, OfferedModel, Plan, StoreError
 from claude_code_api.flow.records import Mode
+from claude_code_api.models.fitted import RequestControl
 from claude_code_api.turn.approvals import Decision, Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import (
@@ -81,6 +82,10 @@ class ScriptedEngine:
     def unworkable(self) -> Mapping[Profile, str]:
         """A script does nothing but talk, so it may be anything, unless its owner says otherwise."""
         return self.reasons
+
+    def control(self, workplace: str | None) -> RequestControl:  # noqa: ARG002 - the protocol's
+        """Nothing stands beside a request here."""
+        return RequestControl()
 
     @property
     def live(self) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 
 from claude_code_api.flow.options import FlowOptions, UnknownModel
 from claude_code_api.flow.ports import EngineOffer, OfferedModel
+from claude_code_api.models.capabilities import Offer
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 
 
@@ -29,6 +30,8 @@ class Model:
     input_usd: float | None = None
     output_usd: float | None = None
     effort_levels: tuple[str, ...] = ()
+    adaptive: bool | None = None
+    thinking_off: bool | None = None
     thinking: bool | None = None
     aliases: tuple[str, ...] = ()
 
@@ -39,9 +42,19 @@ class Resolved:
 
     value: str
     fell_back: bool
-    effort_levels: tuple[str, ...] = ()
     # What is known of it.
     model: Model | None = None
+
+    @property
+    def offer(self) -> Offer:
+        """What the CLI says of what it accepts."""
+        found = self.model
+        return Offer() if found is None else Offer(found.effort_levels, found.adaptive, found.thinking_off)
+
+    @property
+    def id(self) -> str:
+        """The name by which the model's API knows it, as far as that is known."""
+        return self.value if self.model is None else self.model.id
 
 
 _CONTEXT: Final = 200_000
@@ -106,13 +119,13 @@ class Catalogue:
     async def _resolve(self, name: str) -> Resolved:
         found = await self.find(name)
         if found is not None:
-            return Resolved(found.value, fell_back=False, effort_levels=found.effort_levels, model=found)
+            return Resolved(found.value, fell_back=False, model=found)
         if self._options.unknown_model is UnknownModel.REFUSE:
             raise _unknown(name)
         fallback = await self.find(self._options.default_model)
         if fallback is None:
             return Resolved(self._options.default_model, fell_back=True)
-        return Resolved(fallback.value, fell_back=True, effort_levels=fallback.effort_levels, model=fallback)
+        return Resolved(fallback.value, fell_back=True, model=fallback)
 
 
 def _union(offered: Iterable[OfferedModel]) -> list[Model]:
@@ -141,6 +154,8 @@ def _from_offer(entry: OfferedModel) -> Model:
         input_usd=float(prices[1]) if prices else None,
         output_usd=float(prices[2]) if prices else None,
         effort_levels=entry.effort_levels,
+        adaptive=entry.adaptive,
+        thinking_off=entry.thinking_off,
         thinking=True if entry.effort_levels else None,
     )
 

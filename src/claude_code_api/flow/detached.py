@@ -49,6 +49,12 @@ class WatchedTurn(Protocol):
     def entry(self) -> Entry | None: ...
 
     @property
+    def ignored(self) -> tuple[str, ...]: ...
+
+    @property
+    def structured(self) -> str | None: ...
+
+    @property
     def result(self) -> TurnResult: ...
 
     def over_after(self, known: int) -> bool: ...
@@ -90,6 +96,16 @@ class DetachedTurn:
     def entry(self) -> Entry:
         """Its entry in the ledger."""
         return self._turn.entry
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The client's fields that are not honoured as they were sent."""
+        return self._turn.ignored
+
+    @property
+    def structured(self) -> str | None:
+        """How an answer in a form that was asked for has come to it."""
+        return self._turn.structured
 
     @property
     def result(self) -> TurnResult:
@@ -161,6 +177,16 @@ class PastTurn:
     def turn_number(self) -> int:
         """Which turn of its session it is."""
         return self._turn.fence
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The request itself says what it asks for; the rest is not kept."""
+        return ()
+
+    @property
+    def structured(self) -> str | None:
+        """It is not kept."""
+        return None
 
     def over_after(self, known: int) -> bool:
         """Whether nothing comes after its first `known` events."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 
 class UnknownModel(Enum):
@@ -98,6 +98,10 @@ class FlowOptions:
     model_aliases: Annotated[Mapping[str, str], "Further names for models, as a JSON object."] = field(
         default_factory=lambda: DEFAULT_ALIASES
     )
+    model_capabilities: Annotated[
+        Mapping[str, Mapping[str, Any]],
+        "What models accept, where the table is wrong: a JSON object of rows by model, as in docs/models.md.",
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from claude_code_api.flow.records import (
     UsageQuery,
     UsageRow,
 )
+from claude_code_api.models.fitted import RequestControl
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.events import TurnEvent
 from claude_code_api.turn.profile import Profile
@@ -68,8 +69,6 @@ class Plan:
     purse: Purse | None = field(default=None, compare=False, repr=False)
     # What the engine has begun for it before its question was kept: see `Engine.ahead`.
     ahead: object | None = field(default=None, compare=False, repr=False)
-    # How hard this model can be asked to think; empty for one that takes a budget instead.
-    effort_levels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,9 @@ class OfferedModel:
     title: str
     description: str = ""
     effort_levels: tuple[str, ...] = ()
+    # Whether it thinks adaptively, and whether it can be kept from thinking; None: the CLI does not say.
+    adaptive: bool | None = None
+    thinking_off: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,10 @@ class Engine(Protocol):
 
     async def offer(self) -> EngineOffer:
         """Say what there is; raises `TurnRefusedError` when the engine cannot work."""
+        ...
+
+    def control(self, workplace: str | None) -> RequestControl:
+        """Say how far it decides what reaches the model, in an agent's workplace or without one."""
         ...
 
     @property

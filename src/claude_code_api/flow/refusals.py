@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from claude_code_api.flow.options import FlowOptions, IgnoredParams, RemoteParts
+from claude_code_api.models.capabilities import Capabilities
+from claude_code_api.models.fitted import Fitted
 from claude_code_api.turn.errors import invalid
 from claude_code_api.turn.request import TurnRequest
 
@@ -12,6 +14,17 @@ def refuse_what_would_be_ignored(request: TurnRequest, options: FlowOptions) -> 
     if request.ignored and options.ignored_params is IgnoredParams.REFUSE:
         first = request.ignored[0]
         raise invalid(f"`{first}` cannot be honoured, and this gateway is set to refuse it: leave it out.", param=first)
+
+
+def refuse_what_would_be_changed(fitted: Fitted, model: Capabilities, options: FlowOptions) -> None:
+    """Refuse fields that this model does not take as they were sent, where naming them is not enough."""
+    if fitted.changed and options.ignored_params is IgnoredParams.REFUSE:
+        first = fitted.changed[0]
+        message = (
+            f"The model `{model.id}` does not take `{first}` as it was sent, and this gateway is set to refuse what it "
+            "would have to change: leave it out, or name another model."
+        )
+        raise invalid(message, param=first)
 
 
 def refuse_what_is_elsewhere(request: TurnRequest, options: FlowOptions) -> None:

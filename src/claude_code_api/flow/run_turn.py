@@ -25,9 +25,17 @@ from claude_code_api.flow.places import Ask
 from claude_code_api.flow.ports import Clock, Engine, Lease, Plan, StoreError
 from claude_code_api.flow.purse import Purse
 from claude_code_api.flow.records import IdempotencyKey, Mode
-from claude_code_api.flow.refusals import refuse_what_is_elsewhere, refuse_what_would_be_ignored
+from claude_code_api.flow.refusals import (
+    refuse_what_is_elsewhere,
+    refuse_what_would_be_changed,
+    refuse_what_would_be_ignored,
+)
 from claude_code_api.flow.running_turn import RunningTurn
+from claude_code_api.flow.shaped_lease import ShapedLease
 from claude_code_api.flow.tally import Tally
+from claude_code_api.models.capabilities import CapabilityTable
+from claude_code_api.models.fit import fit
+from claude_code_api.models.fitted import Fitted
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.request import TurnRequest
 
@@ -48,6 +56,7 @@ class TurnRunner:
         """Take what a turn needs."""
         self._engine, self._catalogue, self._ledger = engine, catalogue, ledger
         self._options, self._clock = options, clock
+        self._capabilities = CapabilityTable(options.model_capabilities)
         self.admission = Admission(max_turns=options.max_turns, max_waiting=options.max_waiting, wait_s=options.wait_s)
         self.tally = Tally()
         self.approvals = Approvals(clock, wait_s=options.approval_s)
@@ -79,13 +88,23 @@ class TurnRunner:
             # It may have waited for its place until after the end was called.
             self._refuse_when_draining()
             resolved = await self._catalogue.resolve(request.model, only=caller.models)
+            # What can be told from the request alone is refused before anything of it is kept.
+            self._fitted(request, resolved, None)
             ask = Ask(request, caller, dialect, resolved.value, idempotency, beside, resolved.model, came_s)
             async with self._ahead(ask) as ahead, self._ledger.entry(ask) as entry:
                 entry.keep_events = keep_events
                 models, purse = await self._models_of(caller), await self._purse_for(caller, resolved, entry)
-                plan = replace(self._plan(entry, resolved, models, purse), ahead=ahead)
-                async with self._engine.lease(plan) as lease, self._followed(plan, lease, entry) as turn:
+                fitted = self._fitted(entry.request, resolved, entry.work.workplace)
+                plan = replace(self._plan(entry, resolved, models, purse), request=fitted.request, ahead=ahead)
+                async with self._engine.lease(plan) as lease, self._followed(plan, lease, entry, fitted) as turn:
                     yield turn
+
+    def _fitted(self, request: TurnRequest, resolved: Resolved, workplace: str | None) -> Fitted:
+        """Make it a request that the model accepts."""
+        model = self._capabilities.of(resolved.id, resolved.offer)
+        fitted = fit(request, model, self._engine.control(workplace))
+        refuse_what_would_be_changed(fitted, model, self._options)
+        return fitted
 
     def _ahead(self, ask: Ask) -> AbstractAsyncContextManager[object | None]:
         """Let the engine make ready while the question is being kept; an agent's process is made for its project."""
@@ -105,9 +124,11 @@ class TurnRunner:
                 self._idle.set()
 
     @asynccontextmanager
-    async def _followed(self, plan: Plan, lease: Lease, entry: Entry) -> AsyncIterator[RunningTurn]:
-        """Let nobody wait for it for ever: it has a deadline, and the gateway's end ends it."""
-        turn = RunningTurn(plan, lease, entry, self._clock, self.tally, self.approvals)
+    async def _followed(self, plan: Plan, lease: Lease, entry: Entry, fitted: Fitted) -> AsyncIterator[RunningTurn]:
+        """Give it a deadline; the gateway's end ends it as well."""
+        shaped = None if fitted.shape.plain else ShapedLease(self._engine, plan, lease, fitted.shape)
+        turn = RunningTurn(plan, shaped or lease, entry, self._clock, self.tally, self.approvals)
+        turn.ignored, turn.shaped = (*entry.request.ignored, *fitted.changed), shaped
         self._running.add(turn)
         deadline = asyncio.get_running_loop().call_later(self._options.turn_s, turn.end_because, self._too_long)
         if self._hurried:
@@ -150,7 +171,6 @@ class TurnRunner:
             witness=entry.calls,
             models=models,
             purse=purse,
-            effort_levels=resolved.effort_levels,
         )
 
     def interrupt(self, session_id: str, owner: str) -> int:

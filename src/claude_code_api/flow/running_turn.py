@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,6 +14,7 @@ from claude_code_api.flow.ledger import Entry, state_of, store_refusal
 from claude_code_api.flow.ports import Clock, Lease, Plan, StaleError, StoreError
 from claude_code_api.flow.purse import purse_is_empty
 from claude_code_api.flow.records import Mode
+from claude_code_api.flow.shaped_lease import ShapedLease
 from claude_code_api.flow.tally import Tally
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError
@@ -58,10 +59,22 @@ class RunningTurn:
         self._cause: TurnError | None = None
         # Why its end could not be written down: then it does not count, whatever the model said.
         self._not_kept: TurnError | None = None
+        # The client's fields that are not honoured as they were sent.
+        self.ignored: tuple[str, ...] = plan.request.ignored
+        self.shaped: ShapedLease | None = None
         # Set once its end is written down, or could not be.
         self.settled = asyncio.Event()
         if plan.purse is not None:
             plan.purse.on_empty = lambda: self.end_because(purse_is_empty())
+
+    @property
+    def structured(self) -> str | None:
+        """How an answer in a form that was asked for has come to it; None: none was, or it is not known yet."""
+        if self.shaped is not None and self.shaped.outcome is not None:
+            return self.shaped.outcome.value
+        config = self.plan.request.as_is.get("output_config")
+        enforced = isinstance(config, Mapping) and "format" in config
+        return "native" if enforced and (self.shaped is None or not self.shaped.checks) else None
 
     @property
     def turn_id(self) -> str:

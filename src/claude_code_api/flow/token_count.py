@@ -9,7 +9,13 @@ from claude_code_api.flow.admission import Admission
 from claude_code_api.flow.catalogue import Catalogue
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Clock, Engine, Plan
-from claude_code_api.flow.refusals import refuse_what_is_elsewhere, refuse_what_would_be_ignored
+from claude_code_api.flow.refusals import (
+    refuse_what_is_elsewhere,
+    refuse_what_would_be_changed,
+    refuse_what_would_be_ignored,
+)
+from claude_code_api.models.capabilities import CapabilityTable
+from claude_code_api.models.fit import fit
 from claude_code_api.turn.request import TurnRequest
 
 # A count is nobody's turn.
@@ -25,6 +31,7 @@ class TokenCounter:
         """Take what counting needs; the places are those of the turns."""
         self._engine, self._catalogue, self._admission = engine, catalogue, admission
         self._options, self._clock = options, clock
+        self._capabilities = CapabilityTable(options.model_capabilities)
 
     async def count(self, request: TurnRequest, caller: Caller) -> int:
         """Count what the model would read. Raises `TurnRefusedError` where that is not possible."""
@@ -32,12 +39,14 @@ class TokenCounter:
         refuse_what_is_elsewhere(request, self._options)
         async with self._admission.permit(caller.name, caller.rates):
             resolved = await self._catalogue.resolve(request.model, only=caller.models)
+            model = self._capabilities.of(resolved.id, resolved.offer)
+            fitted = fit(request, model, self._engine.control(None))
+            refuse_what_would_be_changed(fitted, model, self._options)
             plan = Plan(
                 turn_id=_NO_TURN,
                 created_s=int(self._clock.now_s()),
                 model=resolved.value,
-                request=request,
+                request=fitted.request,
                 principal=caller.name,
-                effort_levels=resolved.effort_levels,
             )
             return await self._engine.count_tokens(plan)

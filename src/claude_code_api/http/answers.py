@@ -225,8 +225,12 @@ class _Answer:
         headers = self._kept_headers()
         if self._record.claude_model:
             headers.append((b"x-claude-model", self._record.claude_model.encode()))
-        if self._ask.request.ignored:
-            headers.append((b"x-ignored-params", ", ".join(self._ask.request.ignored).encode()))
+        first = self._first
+        ignored = dict.fromkeys((*self._ask.request.ignored, *(first.ignored if first is not None else ())))
+        if ignored:
+            headers.append((b"x-ignored-params", ", ".join(ignored).encode()))
+        if first is not None and first.structured is not None:
+            headers.append((b"x-structured-output", first.structured.encode()))
         return headers
 
     def _notice(self, event: TurnEvent) -> None:

@@ -38,6 +38,7 @@ _EXPOSED: Final = (
     "x-request-id",
     "x-session-id",
     "x-should-retry",
+    "x-structured-output",
 )
 
 

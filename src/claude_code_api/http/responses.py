@@ -84,8 +84,9 @@ async def _begun(request: Request, asked: TurnRequest, begin: Begin) -> Response
         headers = {"x-session-id": turn.session_id}
         if turn.project_id is not None:
             headers["x-project-id"] = turn.project_id
-        if asked.ignored:
-            headers["x-ignored-params"] = ", ".join(asked.ignored)
+        ignored = dict.fromkeys((*asked.ignored, *turn.ignored))
+        if ignored:
+            headers["x-ignored-params"] = ", ".join(ignored)
         return JSONResponse(response_body(head_of(started, asked), result), headers=headers)
 
 

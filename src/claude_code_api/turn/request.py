@@ -197,6 +197,10 @@ class TurnRequest:
     # Where the request names data by a URL instead of holding it.
     remote_parts: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    # What its dialect calls our fields, where it calls them otherwise.
+    field_names: Mapping[str, str] = field(default_factory=dict)
+    # It is said in the words of the model's API itself, whose rules its clients know: it is sent as it came.
+    exact: bool = False
 
 
 def each_turn(request: TurnRequest) -> Iterator[TurnRequest]:
