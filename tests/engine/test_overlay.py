@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from claude_code_api.engine.overlay import (
-    BUDGETS,
     IDENTITY,
     NothingToLayOverError,
     conversation_fields,
@@ -21,14 +20,11 @@ from claude_code_api.engine.overlay import (
 )
 from claude_code_api.turn.request import (
     ClientTool,
-    Effort,
     Json,
     JsonObject,
     Limits,
     Message,
     OpaqueBlock,
-    OutputSchema,
-    Reasoning,
     Sampling,
     TextBlock,
     ThinkingBlock,
@@ -39,7 +35,6 @@ from claude_code_api.turn.request import (
     TurnRequest,
 )
 
-LEVELS = ("low", "medium", "high", "max")
 SCHEMA: dict[str, Json] = {"type": "object", "oneOf": [{"required": ["b"]}, {"required": ["a"]}], "$defs": {"z": {}}}
 LOOK = ClientTool("Read", "looks", SCHEMA)
 
@@ -49,13 +44,12 @@ def asked(**fields: Any) -> TurnRequest:
 
 
 def test_nothing_asked_for_is_nothing_laid_over() -> None:
-    assert parameter_fields(asked(), ()) == {}
-    assert parameter_fields(asked(), LEVELS) == {}
+    assert parameter_fields(asked()) == {}
 
 
 def test_every_parameter_is_a_field_zeros_too() -> None:
     request = asked(limits=Limits(7, ("a", "\n")), sampling=Sampling(0.0, 1.0, 0), end_user="ü\u2028'\"")
-    assert parameter_fields(request, ()) == {
+    assert parameter_fields(request) == {
         "max_tokens": 7,
         "stop_sequences": ["a", "\n"],
         "temperature": 0.0,
@@ -67,7 +61,7 @@ def test_every_parameter_is_a_field_zeros_too() -> None:
 
 def test_functions_arrive_in_the_clients_order_and_words() -> None:
     bare = ClientTool("a.b", None, {}, strict=True)
-    fields = parameter_fields(asked(tools=(LOOK, bare)), ())
+    fields = parameter_fields(asked(tools=(LOOK, bare)))
     assert fields == {
         "tools": [
             {"name": "Read", "description": "looks", "input_schema": SCHEMA},
@@ -89,68 +83,9 @@ def test_functions_arrive_in_the_clients_order_and_words() -> None:
     ],
 )
 def test_the_wish_about_functions(choice: ToolChoice, field: Json) -> None:
-    assert parameter_fields(asked(tools=(LOOK,), tool_choice=choice), ()).get("tool_choice") == field
+    assert parameter_fields(asked(tools=(LOOK,), tool_choice=choice)).get("tool_choice") == field
     # Without functions there is nothing to choose from, and the model's API would refuse a choice.
-    assert "tool_choice" not in parameter_fields(asked(tool_choice=choice), ())
-
-
-@pytest.mark.parametrize(
-    ("effort", "levels", "said"),
-    [
-        (Effort.LOW, LEVELS, "low"),
-        (Effort.XHIGH, LEVELS, "high"),
-        (Effort.MAX, LEVELS, "max"),
-        # Nothing that low is offered: the lowest that is.
-        (Effort.MINIMAL, LEVELS, "low"),
-        (Effort.NONE, LEVELS, "low"),
-    ],
-)
-def test_effort_where_the_model_has_levels(effort: Effort, levels: tuple[str, ...], said: str) -> None:
-    fields = parameter_fields(asked(reasoning=Reasoning(effort)), levels)
-    assert fields == {"output_config": {"effort": said}}
-
-
-def test_effort_where_the_model_has_a_budget() -> None:
-    for effort, tokens in BUDGETS.items():
-        fields = parameter_fields(asked(reasoning=Reasoning(effort)), ())
-        assert fields == {"thinking": {"type": "enabled", "budget_tokens": tokens}}
-    assert parameter_fields(asked(reasoning=Reasoning(Effort.NONE)), ()) == {}
-    assert parameter_fields(asked(reasoning=Reasoning(budget_tokens=5000)), LEVELS) == {
-        "thinking": {"type": "enabled", "budget_tokens": 5000}
-    }
-
-
-def test_a_budget_stays_below_the_length_of_the_answer() -> None:
-    def budget(limit: int) -> Json:
-        request = asked(reasoning=Reasoning(Effort.HIGH), limits=Limits(limit))
-        return parameter_fields(request, ()).get("thinking")
-
-    assert budget(2000) == {"type": "enabled", "budget_tokens": 1999}
-    assert budget(1025) == {"type": "enabled", "budget_tokens": 1024}
-    assert budget(1024) is None
-
-
-def test_calls_whose_thoughts_were_not_kept_are_answered_without_thinking() -> None:
-    call, result = ToolUseBlock("toolu_1", "look", {}), ToolResultBlock("toolu_1", "blue")
-    question, answer = Message("user", (TextBlock("q"),)), Message("user", (result,))
-    reasoning = Reasoning(Effort.LOW)
-
-    def thinks(*calling: Any) -> bool:
-        request = TurnRequest("m", (question, Message("assistant", calling), answer), reasoning=reasoning)
-        return "thinking" in parameter_fields(request, ())
-
-    assert not thinks(call)
-    assert not thinks(TextBlock("let me see"), call)
-    assert thinks(ThinkingBlock("hm", "sig"), call)
-    # Only an open round of calls is bound to its thoughts.
-    assert "thinking" in parameter_fields(TurnRequest("m", (answer, question), reasoning=reasoning), ())
-
-
-def test_a_schema_and_an_effort_share_their_field() -> None:
-    request = asked(reasoning=Reasoning(Effort.LOW), output_schema=OutputSchema("x", SCHEMA))
-    assert parameter_fields(request, LEVELS) == {
-        "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}}
-    }
+    assert "tool_choice" not in parameter_fields(asked(tool_choice=choice))
 
 
 # The conversation
@@ -202,7 +137,7 @@ def test_every_kind_of_block_arrives_and_the_end_is_marked() -> None:
 def test_a_client_that_marks_for_the_cache_gets_no_mark_of_ours() -> None:
     marked = TextBlock("long", {"cache_control": {"type": "ephemeral", "ttl": "1h"}})
     request = TurnRequest("m", (Message("user", (marked,)), Message("user", (TextBlock("q"),))))
-    fields = whole_request(request, ())
+    fields = whole_request(request)
     assert fields["system"] == [IDENTITY]
     assert fields["messages"] == [
         {
@@ -231,18 +166,18 @@ def test_a_message_without_blocks_is_none() -> None:
 def test_the_system_prompt_comes_after_the_clis_own_line() -> None:
     request = replace(asked(), system=(TextBlock("be brief"),))
     system = [IDENTITY, {"type": "text", "text": "be brief", "cache_control": MARK}]
-    assert whole_request(request, ())["system"] == system
+    assert whole_request(request)["system"] == system
     assert system_fields(request) == {"system": system}
 
 
 @pytest.mark.parametrize("system", [(), (TextBlock(""),)])
 def test_without_a_system_prompt_the_clis_own_line_stands(system: tuple[TextBlock, ...]) -> None:
-    assert "system" not in whole_request(replace(asked(), system=system), ())
+    assert "system" not in whole_request(replace(asked(), system=system))
 
 
 def test_several_system_blocks_stay_several() -> None:
     request = replace(asked(), system=(TextBlock("one"), TextBlock("two")))
-    assert whole_request(request, ())["system"] == [
+    assert whole_request(request)["system"] == [
         IDENTITY,
         {"type": "text", "text": "one"},
         {"type": "text", "text": "two", "cache_control": MARK},
@@ -266,29 +201,30 @@ def test_several_system_blocks_stay_several() -> None:
     ids=["system", "tool", "whole", "image", "inside a result", "call"],
 )
 def test_wherever_the_client_marks_no_other_mark_is_set(marked: TurnRequest) -> None:
-    fields = whole_request(marked, ())
+    fields = whole_request(marked)
     assert str(fields).count("cache_control") == 1
 
 
 def test_what_comes_as_it_is_wins() -> None:
     thinking: JsonObject = {"type": "adaptive", "display": "omitted"}
-    request = replace(asked(), reasoning=Reasoning(Effort.HIGH), as_is={"thinking": thinking, "service_tier": "auto"})
-    assert parameter_fields(request, ()) == {"thinking": thinking, "service_tier": "auto"}
+    request = replace(asked(), as_is={"thinking": thinking, "service_tier": "auto"})
+    assert parameter_fields(request) == {"thinking": thinking, "service_tier": "auto"}
+
+
+def test_none_takes_away_what_the_cli_says_and_not_what_the_client_says() -> None:
+    request = replace(asked(sampling=Sampling(0.5)), as_is={"temperature": None, "top_p": None, "thinking": None})
+    fields = parameter_fields(request)
+    assert fields == {"temperature": 0.5, "top_p": None, "thinking": None}
+    own = own_request(".", temperature=1, top_p=0.9, thinking={"type": "adaptive"})
+    laid = json.loads(lay_over(own, fields))
+    assert (laid["temperature"], "top_p" in laid, "thinking" in laid) == (0.5, False, False)
 
 
 def test_a_tool_that_the_models_api_defines_has_no_schema() -> None:
     tool = ClientTool("bash", None, None, extra={"type": "bash_20250124", "cache_control": MARK})
-    assert parameter_fields(asked(tools=(tool,)), ())["tools"] == [
+    assert parameter_fields(asked(tools=(tool,)))["tools"] == [
         {"name": "bash", "type": "bash_20250124", "cache_control": MARK}
     ]
-
-
-def test_redacted_thoughts_are_thoughts() -> None:
-    """So the model's API takes the conversation with a budget for thinking."""
-    call = Message("assistant", (OpaqueBlock({"type": "redacted_thinking", "data": "x"}), ToolUseBlock("t", "n", {})))
-    request = asked(reasoning=Reasoning(budget_tokens=5000))
-    request = replace(request, messages=(*request.messages, call, Message("user", (ToolResultBlock("t", "r"),))))
-    assert "thinking" in parameter_fields(request, ())
 
 
 # On the way out

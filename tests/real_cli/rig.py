@@ -188,7 +188,7 @@ class Rig:
         process = CliProcess(await Child.spawn(launch), silence_s=self.silence_s)
         try:
             await process.initialize(system, within_s=15)
-            fields = parameter_fields(request or asks("placeholder"), ())
+            fields = parameter_fields(request or asks("placeholder"))
             await process.controls([NO_THINKING, set_extra_body(json.dumps(fields))])
             yield Live(process, launch, home)
         finally:

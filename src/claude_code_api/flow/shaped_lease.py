@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import Final
 
 from claude_code_api.flow.ports import Engine, Lease, Plan
 from claude_code_api.flow.records import Mode
@@ -21,9 +20,6 @@ from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.events import Failed, Started, TurnEvent, Usage
 from claude_code_api.turn.request import Message, TextBlock
-
-# Of JSON that is checked at once; a longer one would keep the others waiting, and is checked in a thread.
-_AT_ONCE_CHARS: Final = 4_096
 
 
 class JsonOutcome(Enum):
@@ -120,6 +116,5 @@ class ShapedLease:
 
 
 async def _checked(text: str, wanted: JsonWanted) -> Checked:
-    if len(text) <= _AT_ONCE_CHARS:
-        return check(text, wanted.schema)
+    # A schema of the client's decides how long it takes: the others are not kept waiting.
     return await asyncio.to_thread(check, text, wanted.schema)

@@ -22,8 +22,9 @@ from referencing.exceptions import Unresolvable
 
 from claude_code_api.turn.request import JsonObject
 
-# Keywords looked at for one answer. A schema can be made to ask for billions of them.
-MAX_STEPS: Final = 200_000
+# Keywords looked at for one answer: an answer of some thousand values, within a second or two. A schema can be made to
+# ask for billions of them.
+MAX_STEPS: Final = 30_000
 # So many places of a text that a pattern may be tried at, over and over.
 _MAX_TRIES: Final = 1_000_000
 _SHOWN_CHARS: Final = 300
