@@ -102,10 +102,26 @@ def demo(*, port: Port = None, config: Config = None) -> None:
 
 @app.command()
 def doctor(
-    *, host: Host = None, port: Port = None, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False
+    *,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the model's API what it accepts. Costs some cents.")
+    ] = False,
+    model: Annotated[list[str] | None, typer.Option(help="With --live: a model to ask. Can be repeated.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask before sending.")] = False,
 ) -> None:
     """Look at everything that a turn needs, and say how to put right what is wrong. Exit code 1 if something is."""
     settings = _load({"host": host, "port": port, "data_dir": data_dir}, config)
+    if live:
+        from claude_code_api.console.live_check import live_check
+
+        if not live_check(settings, model or (), yes=yes, as_json=as_json):
+            raise typer.Exit(FOUND_WRONG)
+        return
 
     from claude_code_api.console.doctor import examine, report
 

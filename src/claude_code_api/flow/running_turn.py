@@ -16,6 +16,7 @@ from claude_code_api.flow.purse import purse_is_empty
 from claude_code_api.flow.records import Mode
 from claude_code_api.flow.shaped_lease import ShapedLease
 from claude_code_api.flow.tally import Tally
+from claude_code_api.models.api_words import refusal_in
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import (
@@ -200,8 +201,8 @@ class RunningTurn:
         return checked
 
     def _checked(self, event: TurnEvent) -> TurnEvent:
-        if isinstance(event, Failed) and self._cause is not None:
-            event = Failed(self._cause)
+        if isinstance(event, Failed):
+            event = Failed(self._cause or self._blamed(event.error))
         elif isinstance(event, Started):
             event = replace(event, session_id=self.session_id)
         elif isinstance(event, ApprovalWanted):
@@ -223,6 +224,17 @@ class RunningTurn:
         self._fold.push(event)
         self.entry.calls.saw(event)
         return event
+
+    def _blamed(self, error: TurnError) -> TurnError:
+        """Name the client's field that the model's API refused, and count by which of its rules it did."""
+        if error.kind is not ErrorKind.UPSTREAM_INVALID:
+            return error
+        refusal = refusal_in(error.message)
+        self._tally.refusals[refusal.rule] += 1
+        _log.warning("model_refused", turn_id=self.plan.turn_id, rule=refusal.rule, model=self.plan.model)
+        request = self.plan.request
+        field = refusal.api_field if request.exact else request.field_names.get(refusal.field or "", refusal.field)
+        return replace(error, param=field)
 
 
 def _internal(detail: str) -> TurnError:

@@ -37,6 +37,8 @@ class Tally:
         self.turns: Counter[tuple[str, str]] = Counter()
         self.failures: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
+        # Which of its rules the model's API has refused requests by: each is a request that should have been fitted.
+        self.refusals: Counter[str] = Counter()
         self.cost_usd = 0.0
         self.first_token_s = Spread(FIRST_TOKEN_S)
 

@@ -66,6 +66,12 @@ def _families(engine: Engine, runner: TurnRunner, requests: RequestTally) -> Ite
         {_labels(dialect=dialect, state=state): count for (dialect, state), count in tally.turns.items()},
     )
     yield _family("turn_failures_total", "counter", "Turns that failed, by kind.", _by("kind", tally.failures))
+    yield _family(
+        "model_refusals_total",
+        "counter",
+        "Requests that the model's API refused, by its rule.",
+        _by("rule", tally.refusals),
+    )
     yield _family("tokens_total", "counter", "Tokens, by kind.", _by("kind", tally.tokens))
     yield _family("cost_usd_total", "counter", "Dollars, as the CLI counts them.", {"": tally.cost_usd})
     yield _spread("first_token_seconds", "From the beginning of a turn to its first word.", tally.first_token_s)
