@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from claude_code_api.engine.options import EngineOptions
 from claude_code_api.flow.options import AccessOptions, FlowOptions
 from claude_code_api.http.options import HttpOptions
+from claude_code_api.models.capabilities import CapabilityError, CapabilityTable
 from claude_code_api.storage.options import StorageOptions
 from claude_code_api.telemetry import TelemetryOptions
 
@@ -133,6 +134,7 @@ def load(flags: Mapping[str, object] | None = None, config: Path | None = None) 
     sources = _sources(flags or {}, config)
     found = {name: place for name in _hints() if (place := _first(sources, name)) is not None}
     http, access, flow = _fill(HttpOptions, found), _fill(AccessOptions, found), _fill(FlowOptions, found)
+    _check_capabilities(flow, found)
     engine, storage = _fill(EngineOptions, found), _fill(StorageOptions, found)
     telemetry = _fill(TelemetryOptions, found)
     values: dict[str, object] = {}
@@ -226,6 +228,13 @@ def _fill(section: type[Section], found: Mapping[str, tuple[object, str]]) -> Se
         if not 0 <= value <= _LARGEST.get(name, math.inf) or (value == 0 and name in _NOT_ZERO):
             raise _wrong(name, found, f"{value} is out of range")
     return filled
+
+
+def _check_capabilities(flow: FlowOptions, found: Mapping[str, tuple[object, str]]) -> None:
+    try:
+        CapabilityTable(flow.model_capabilities)
+    except CapabilityError as error:
+        raise _wrong("model_capabilities", found, str(error)) from None
 
 
 def _wrong(name: str, found: Mapping[str, tuple[object, str]], why: str) -> SettingsError:

@@ -44,7 +44,7 @@ def refusal(*messages: Any, **fields: Any) -> tuple[str | None, str]:
 
 def test_the_least_that_can_be_asked() -> None:
     assert parsed() == TurnRequest(
-        model="m", messages=(Message("user", (TextBlock("hi"),)),), limits=Limits(9), stream_usage=True
+        model="m", messages=(Message("user", (TextBlock("hi"),)),), limits=Limits(9), stream_usage=True, exact=True
     )
 
 

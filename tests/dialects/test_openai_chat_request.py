@@ -177,8 +177,8 @@ def test_what_says_nothing_about_tools_asks_for_nothing(fields: dict[str, Any]) 
         ({"tools": {}}, "tools", "must be a list"),
         ({"tools": [{}]}, "tools[0].type", "must be a string"),
         ({"tools": [{"type": "function"}]}, "tools[0].function", "must be an object"),
-        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "letters, digits"),
-        ({"tools": [{"type": "function", "function": {"name": "a.b"}}]}, "tools[0].function.name", "letters, digits"),
+        ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools[0].function.name", "empty"),
+        ({"tools": [{"type": "function", "function": {"name": "a" * 513}}]}, "tools[0].function.name", "512"),
         (
             {"tools": [{"type": "function", "function": {"name": "a", "parameters": "{}"}}]},
             "tools[0].function.parameters",

@@ -301,7 +301,7 @@ def test_a_choice(choice: Any, wanted: ToolChoice, names: list[str]) -> None:
         ({"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": []}}, "tool_choice"),
         ({"tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": "x"}]}}, "tool_choice"),
         ({"tools": [ADD, ADD]}, "tools"),
-        ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
+        ({"tools": [{"type": "function", "name": "a" * 513}]}, "tools[0].name"),
         ({"tools": [{"name": "x"}]}, "tools[0].type"),
         ({"tools": {}}, "tools"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),

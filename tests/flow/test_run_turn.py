@@ -7,7 +7,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 import pytest
@@ -22,6 +22,7 @@ from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Engine, EngineOffer, Lease, Plan
 from claude_code_api.flow.records import Mode
 from claude_code_api.flow.run_turn import TurnRunner
+from claude_code_api.models.fitted import RequestControl
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.events import (
@@ -113,6 +114,9 @@ class BentEngine:
     async def offer(self) -> EngineOffer:
         return EngineOffer("bent")
 
+    def control(self, workplace: str | None) -> RequestControl:
+        return RequestControl()
+
     async def count_tokens(self, plan: Plan) -> int:
         raise NotImplementedError
 
@@ -152,7 +156,10 @@ async def test_the_events_pass_as_they_come_and_are_folded(runner_of: Making) ->
         assert turn.result.usage == Usage(1, 2)
         assert turn.result.ended == Ended(EndReason.STOP)
     assert turn.plan is engine.plans[0]
-    assert (turn.plan.created_s, turn.plan.model, turn.plan.request) == (1767225600, "sonnet", REQUEST)
+    assert (turn.plan.created_s, turn.plan.model) == (1767225600, "sonnet")
+    # What the CLI says by itself is taken away; else it is what was asked.
+    assert replace(turn.plan.request, as_is={}) == REQUEST
+    assert turn.plan.request.as_is["thinking"] is None
     assert runner.admission.running == 0
 
 

@@ -87,7 +87,7 @@ async def test_nothing_private_is_in_any_line() -> None:
             {"messages": PROMPT},
             {"messages": [{"role": "user", "content": [{"type": PROMPT, "text": PROMPT}]}]},
             {"messages": messages, "temperature": PROMPT},
-            {"messages": messages, "tools": [{"type": "function", "function": {"name": PROMPT * 20}}]},
+            {"messages": messages, "tools": [{"type": "function", "function": {"name": PROMPT * 60}}]},
         ]
         for fields in wrong:
             assert (await gateway.http.post(CHAT, json={**asking(), **fields})).status_code == 400

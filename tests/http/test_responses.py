@@ -289,7 +289,7 @@ async def test_a_response_is_told_again() -> None:
         "tool_choice": "none",
         "parallel_tool_calls": False,
     }
-    async with running(says("one", "two")) as gateway:
+    async with running(says("{", "}")) as gateway:
         made = await ask(gateway, "a", **fields)
         status, again = await get(gateway, made["id"])
     assert status == 200

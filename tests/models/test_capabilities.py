@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from claude_code_api.models.capabilities import CapabilityTable, Offer, UnknownCapabilityError, base_name, table
+from claude_code_api.models.capabilities import CapabilityError, CapabilityTable, Offer, base_name, table
 from tests.models.asking import TABLE, asks, fitted
 
 
@@ -44,8 +44,9 @@ def test_an_operator_knows_best() -> None:
     assert own.of("claude-opus-5-5-20261001").temperature == "any"
     assert own.of("claude-opus-5-5").thinking == TABLE.of("claude-opus-5-5").thinking
     assert own.of("claude-opus-8").prefill
-    with pytest.raises(UnknownCapabilityError, match="temprature"):
-        CapabilityTable({"claude-opus-5-5": {"temprature": "any"}})
+    for wrong in ({"temprature": "any"}, {"temperature": "hot"}, {"thinking": "adaptive"}, {"prefill": 1}):
+        with pytest.raises(CapabilityError, match=next(iter(wrong))):
+            CapabilityTable({"claude-opus-5-5": wrong})
 
 
 def test_what_is_said_in_the_models_own_words_is_sent_as_it_came() -> None:

@@ -101,9 +101,10 @@ def test_every_setting_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatc
         kind = next((kind for kind in given if isinstance(setting.value, kind)), str)
         if setting.name == "claude_binary_path":
             kind = Path
-        if setting.name == "model_aliases":
+        if setting.name in ("model_aliases", "model_capabilities"):
             kind = dict
-        monkeypatch.setenv(setting.variable, given[kind])
+        value = '{"claude-opus-9": {"prefill": true}}' if setting.name == "model_capabilities" else given[kind]
+        monkeypatch.setenv(setting.variable, value)
     listing = load().listing
     assert all(setting.origin == f"environment {setting.variable}" for setting in listing)
     assert all(any(isinstance(setting.value, kind) for setting in listing) for kind in given)
@@ -293,3 +294,9 @@ def test_every_setting_is_described_once_and_has_one_name() -> None:
     assert len(set(fields)) == len(fields)
     assert all(setting.description.endswith(".") for setting in listing)
     assert len({variable for name in fields for variable in variables_of(name)}) >= len(fields)
+
+
+def test_what_no_model_can_be_said_to_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDE_CODE_API_MODEL_CAPABILITIES", '{"claude-opus-9": {"temprature": "any"}}')
+    with pytest.raises(SettingsError, match=r"model_capabilities .* is wrong: 'temprature' is no capability"):
+        load()

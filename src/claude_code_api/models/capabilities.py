@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import orjson
 
@@ -73,25 +73,42 @@ class Offer:
     thinking_off: bool | None = None
 
 
+_TEMPERATURES: Final = get_args(Temperature)
 _NAMES: Final = frozenset(field.name for field in fields(Capabilities))
 # A model of another maker: what every Messages API takes.
 _UNKNOWN: Final = Capabilities(id="", family="")
 
 
-class UnknownCapabilityError(Exception):
+class CapabilityError(Exception):
     """A row says something that no row can say."""
 
 
 def row_of(said: Mapping[str, Any]) -> Capabilities:
-    """Read a row. Raises `UnknownCapabilityError` where it has a field that there is not."""
+    """Read a row. Raises `CapabilityError` where it has a field that there is not."""
     return replace(_UNKNOWN, **_checked(said))
 
 
 def _checked(said: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(said) - _NAMES)
     if unknown:
-        raise UnknownCapabilityError(f"{unknown[0]!r} is no capability; there are: {', '.join(sorted(_NAMES))}")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+        raise CapabilityError(f"{unknown[0]!r} is no capability; there are: {', '.join(sorted(_NAMES))}")
+    return {name: _value(name, value) for name, value in said.items()}
+
+
+def _value(name: str, value: object) -> object:
+    known = getattr(_UNKNOWN, name)
+    match known:
+        case tuple():
+            fits = isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value)
+        case bool():
+            fits = isinstance(value, bool)
+        case str():
+            fits = isinstance(value, str) and (name != "temperature" or value in _TEMPERATURES)
+        case _:
+            fits = value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    if not fits:
+        raise CapabilityError(f"{name!r} cannot be {value!r}")
+    return tuple(value) if isinstance(value, list) else value
 
 
 @cache

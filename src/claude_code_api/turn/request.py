@@ -198,7 +198,7 @@ class TurnRequest:
     remote_parts: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     # What its dialect calls our fields, where it calls them otherwise.
-    field_names: Mapping[str, str] = field(default_factory=dict)
+    field_names: Mapping[str, str] = field(default_factory=dict, compare=False)
     # It is said in the words of the model's API itself, whose rules its clients know: it is sent as it came.
     exact: bool = False
 
