@@ -22,25 +22,23 @@ from claude_code_api.standin.delivery import Delivery, Gates, Headers, Receive, 
 from claude_code_api.standin.playback import Occasion, count_words
 from claude_code_api.standin.received import Ledger, Received
 from claude_code_api.standin.script import ERROR_TYPES, Answer, Body, Break
+from claude_code_api.standin.strict import judge
+from claude_code_api.standin.strict_models import model_list, model_object, models
+from claude_code_api.standin.strict_rules import Refusal
 
 Scope: TypeAlias = MutableMapping[str, Any]
 
 # Where the ASGI scope's `state` holds the server's end of the connection: a script can drop it, plain ASGI cannot.
 CONNECTION = "standin.connection"
 
-MODELS: Mapping[str, str] = {
-    "claude-opus-4-5": "Stand-in for Claude Opus 4.5",
-    "claude-sonnet-4-5": "Stand-in for Claude Sonnet 4.5",
-    "claude-haiku-4-5": "Stand-in for Claude Haiku 4.5",
-}
-
 
 class Application:
     """Answers requests out of a repertoire and records them in a ledger."""
 
-    def __init__(self, repertoire: Repertoire, ledger: Ledger) -> None:
+    def __init__(self, repertoire: Repertoire, ledger: Ledger, *, strict: bool = True) -> None:
         self.repertoire = repertoire
         self.ledger = ledger
+        self._strict = strict
         self.gates = Gates()
         self._count = 0
 
@@ -67,28 +65,39 @@ class Application:
         payload: Mapping[str, object]
         match (record.method, record.path):
             case ("POST", "/v1/messages"):
-                if (problem := _problem(record.body)) is not None:
-                    self.ledger.answered(record, "built-in", record.index)
-                    await delivery.json(400, sse.error_body("invalid_request_error", problem, request_id), headers)
+                if await self._refuse(delivery, request_id, counting=False):
                     return
                 answer, source, place = self.repertoire.choose(record.body, number)
                 self.ledger.answered(record, source, place)
                 await _speak(delivery, answer, request_id, number)
                 return
             case ("POST", "/v1/messages/count_tokens") if isinstance(record.body, dict):
+                if await self._refuse(delivery, request_id, counting=True):
+                    return
                 status, payload = 200, {"input_tokens": count_body(record.body)}
             # Claude Code looks for /api/hello at its start unless non-essential traffic is switched off.
             case ("GET" | "HEAD", "/" | "/api/hello"):
                 status, payload = 200, {"service": "stand-in of the Anthropic Messages API", "model": "none"}
             case ("GET", "/v1/models"):
-                status, payload = 200, _model_list()
-            case ("GET", path) if path.removeprefix("/v1/models/") in MODELS:
-                status, payload = 200, _model(path.removeprefix("/v1/models/"))
+                status, payload = 200, model_list()
+            case ("GET", path) if (traits := models().get(path.removeprefix("/v1/models/"))) is not None:
+                status, payload = 200, model_object(traits)
             case _:
                 problem = f"The stand-in has no {record.method} {record.path}"
                 status, payload = 404, sse.error_body("not_found_error", problem, request_id)
         self.ledger.answered(record, "built-in", record.index)
         await delivery.json(status, payload, headers)
+
+    async def _refuse(self, delivery: Delivery, request_id: str, *, counting: bool) -> bool:
+        """Say no to what the real API would say no to; True: that was the answer."""
+        record = delivery.record
+        refusal = judge(record.body, len(record.raw), counting=counting) if self._strict else _problem(record.body)
+        if refusal is None:
+            return False
+        self.ledger.refused(record, refusal.rule, refusal.message)
+        body = sse.error_body(refusal.kind, refusal.message, request_id)
+        await delivery.json(refusal.status, body, [(b"request-id", request_id.encode())])
+        return True
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -120,14 +129,14 @@ def _record(scope: Scope, raw: bytes) -> Received:
     )
 
 
-def _problem(body: object) -> str | None:
-    """Return what the real API would object to before any model sees the request."""
+def _problem(body: object) -> Refusal | None:
+    """Return what nothing could be answered to."""
     if not isinstance(body, dict):
-        return "The request body is not a JSON object"
+        return Refusal("body", "The request body is not a JSON object")
     if not isinstance(body.get("messages"), list) or not body["messages"]:
-        return "messages: at least one message is required"
+        return Refusal("messages_required", "messages: at least one message is required")
     if not isinstance(body.get("model"), str):
-        return "model: Field required"
+        return Refusal("model_required", "model: Field required")
     return None
 
 
@@ -185,12 +194,3 @@ def _texts(value: object) -> Iterator[str]:
         for key, item in value.items():
             if key not in _UNREAD:
                 yield from _texts(item)
-
-
-def _model(name: str) -> dict[str, str]:
-    return {"type": "model", "id": name, "display_name": MODELS[name], "created_at": "2026-01-01T00:00:00Z"}
-
-
-def _model_list() -> dict[str, Any]:
-    names = list(MODELS)
-    return {"data": [_model(name) for name in names], "has_more": False, "first_id": names[0], "last_id": names[-1]}

@@ -39,6 +39,9 @@ class Received:
     finished: bool = False
     closed: bool = False
     client_left_after_ms: float | None = None
+    # The rule by which it was refused, as the real API would have, and what was answered.
+    refused: str | None = None
+    refusal: str | None = None
 
     @property
     def client_left(self) -> bool:
@@ -61,6 +64,8 @@ class Received:
             "finished": self.finished,
             "closed": self.closed,
             "client_left": self.client_left,
+            "refused": self.refused,
+            "refusal": self.refusal,
             "client_left_after_ms": self.client_left_after_ms,
         }
 
@@ -95,6 +100,12 @@ class Ledger:
         """Note which answer was chosen."""
         with self._changed:
             record.answered_by, record.answered_index = source, index
+
+    def refused(self, record: Received, rule: str, message: str) -> None:
+        """Note by which rule it was refused."""
+        with self._changed:
+            record.refused, record.refusal = rule, message
+            record.answered_by, record.answered_index = "built-in", record.index
 
     def left(self, record: Received) -> None:
         """Note that the client is gone; later notes do not count."""
