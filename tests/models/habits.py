@@ -1,15 +1,18 @@
 """What clients of the OpenAI dialects send all day, and what becomes of it for each model of the table.
 
-`python -m tests.models.habits` writes the table of docs/models.md.
+`python -m tests.models.habits` writes the tables of docs/dialects anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from claude_code_api.dialects.openai_chat_request import parse_request
+from claude_code_api.dialects.openai_chat_request import parse_request as parse_chat
+from claude_code_api.dialects.openai_completions import OpenAICompletions
+from claude_code_api.dialects.responses_request import parse_request as parse_response
 from claude_code_api.engine.overlay import whole_request
 from claude_code_api.models.capabilities import CapabilityTable
 from claude_code_api.models.fit import fit
@@ -112,11 +115,51 @@ def outcome(request: TurnRequest, model: str, control: RequestControl = AT_THE_D
     return Outcome(fitted, body, judge(body, 0))
 
 
-def asked(habit: str) -> TurnRequest:
-    """Read a habit's request."""
-    return parse_request({"model": "m", "messages": [USER], **HABITS[habit]}, {})
+RESPONSES_HABITS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "nothing but a question": {},
+    "`temperature` and `top_p`": {"temperature": 0.2, "top_p": 0.9},
+    "`reasoning`": {"reasoning": {"effort": "high"}},
+    "`reasoning` and `temperature`": {"reasoning": {"effort": "low"}, "temperature": 0.2},
+    "`text.format`: json_object": {"text": {"format": {"type": "json_object"}}},
+    "`text.format`: an open schema with bounds": {
+        "text": {"format": {"type": "json_schema", "name": "x", "schema": OPEN}}
+    },
+    "`tool_choice`: required": {"tools": [{"type": "function", **LOOK["function"]}], "tool_choice": "required"},
+    "a strict function": {"tools": [{"type": "function", "name": "look", "parameters": OPEN, "strict": True}]},
+    "names with dots": {"tools": [{"type": "function", "name": "mcp.server/look", "parameters": OPEN}]},
+    "an answer that has begun": {"input": [USER, {"role": "assistant", "content": "It is "}]},
+    "an answer that comes first": {"input": [{"role": "assistant", "content": "Hello."}, USER]},
+    "`max_output_tokens` beyond every model": {"max_output_tokens": 1_000_000},
+    "a long `safety_identifier`": {"safety_identifier": "u" * 300},
+}
+COMPLETIONS_HABITS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "nothing but a prompt": {},
+    "`temperature` and `top_p`": {"temperature": 0.2, "top_p": 0.9},
+    "`stop`: a line end": {"stop": ["\n", "END"]},
+    "`max_tokens` beyond every model": {"max_tokens": 1_000_000},
+    "a long `user`": {"user": "u" * 300},
+}
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How its requests are read, what each has at least, and what its clients send beside that."""
+
+    parse: Callable[[Any, Any], TurnRequest]
+    least: Mapping[str, Any]
+    habits: Mapping[str, Mapping[str, Any]]
+
+    def asked(self, habit: str) -> TurnRequest:
+        """Read a habit's request."""
+        return self.parse({"model": "m", **self.least, **self.habits[habit]}, {})
+
+
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    "openai-chat": Dialect(parse_chat, {"messages": [USER]}, HABITS),
+    "openai-responses": Dialect(parse_response, {"input": "Say hi."}, RESPONSES_HABITS),
+    "openai-completions": Dialect(OpenAICompletions().parse, {"prompt": "Say hi."}, COMPLETIONS_HABITS),
+}
+PAGES: Final = Path(__file__).parents[2] / "docs" / "dialects"
 # One of each kind, for people: the newest of it.
 SHOWN: Final = (
     "claude-haiku-4-5",
@@ -126,15 +169,17 @@ SHOWN: Final = (
     "claude-opus-5-5",
     "claude-haiku-5-5",
 )
+BEGIN: Final = "<!-- by tests/models/habits.py -->\n"
+END: Final = "<!-- end -->\n"
 
 
-def rows() -> list[str]:
+def table_of(dialect: Dialect) -> str:
     """Write the table: habit by model, and what is named in X-Ignored-Params."""
     lines = ["| a client sends | " + " | ".join(f"`{name}`" for name in SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 1)]
-    for habit in HABITS:
-        cells = [_cell(outcome(asked(habit), model)) for model in SHOWN]
+    for habit in dialect.habits:
+        cells = [_cell(outcome(dialect.asked(habit), model)) for model in SHOWN]
         lines.append(f"| {habit} | " + " | ".join(cells) + " |")
-    return lines
+    return "\n".join(lines) + "\n"
 
 
 def _cell(found: Outcome) -> str:
@@ -145,5 +190,12 @@ def _cell(found: Outcome) -> str:
     return "; ".join(word for word in (named, checked) if word) or "as sent"
 
 
+def page_with_table(name: str) -> str:
+    """Return a dialect's page with its table as it has to be."""
+    before, _, rest = (PAGES / f"{name}.md").read_text(encoding="utf-8").partition(BEGIN)
+    return before + BEGIN + table_of(DIALECTS[name]) + END + rest.partition(END)[2]
+
+
 if __name__ == "__main__":
-    print("\n".join(rows()))  # noqa: T201 - that is what it is for
+    for page in DIALECTS:
+        (PAGES / f"{page}.md").write_text(page_with_table(page), encoding="utf-8")

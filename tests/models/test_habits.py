@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from claude_code_api.models.fitted import RequestControl
-from tests.models.habits import ALL, HABITS, asked, outcome, rows
+from tests.models.habits import ALL, DIALECTS, PAGES, outcome, page_with_table
 
-DOCS = Path(__file__).parents[2] / "docs" / "models.md"
+EVERY = [(dialect, habit) for dialect in DIALECTS for habit in DIALECTS[dialect].habits]
 
 
-@pytest.mark.parametrize("model", ALL)
-@pytest.mark.parametrize("habit", HABITS)
 @pytest.mark.parametrize("control", [RequestControl(), RequestControl(removes_fields=False, marks=1)])
-def test_what_clients_send_is_accepted(habit: str, model: str, control: RequestControl) -> None:
-    found = outcome(asked(habit), model, control)
-    assert found.fitted is not None
-    assert found.refusal is None
+@pytest.mark.parametrize(("dialect", "habit"), EVERY)
+def test_what_clients_send_is_accepted(dialect: str, habit: str, control: RequestControl) -> None:
+    request = DIALECTS[dialect].asked(habit)
+    for model in ALL:
+        found = outcome(request, model, control)
+        assert found.fitted is not None, model
+        assert found.refusal is None, model
 
 
-def test_the_docs_show_what_becomes_of_them() -> None:
-    written = DOCS.read_text(encoding="utf-8")
-    assert all(row in written for row in rows()), "write it anew: python -m tests.models.habits"
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_docs_show_what_becomes_of_them(dialect: str) -> None:
+    written = (PAGES / f"{dialect}.md").read_text(encoding="utf-8")
+    assert written == page_with_table(dialect), "write it anew: python -m tests.models.habits"
