@@ -17,8 +17,7 @@ from claude_code_api.engine.overlay import whole_request
 from claude_code_api.models.capabilities import CapabilityTable
 from claude_code_api.models.fit import fit
 from claude_code_api.models.fitted import Fitted, RequestControl
-from claude_code_api.standin.strict import judge
-from claude_code_api.standin.strict_rules import Refusal
+from claude_code_api.standin.strict import Refusal, refusal
 from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.request import TurnRequest
 
@@ -112,7 +111,7 @@ def outcome(request: TurnRequest, model: str, control: RequestControl = AT_THE_D
         return Outcome(None, {}, None, refused.error.param or "?")
     laid = {**OF_THE_CLI, "model": model, **whole_request(fitted.request)}
     body = {name: value for name, value in laid.items() if value is not None}
-    return Outcome(fitted, body, judge(body, 0))
+    return Outcome(fitted, body, refusal(body, {}, 0))
 
 
 RESPONSES_HABITS: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -82,9 +82,7 @@ def _probes(row: Capabilities) -> Iterator[Probe]:
 def _of_thinking(row: Capabilities) -> Iterator[Probe]:
     for kind in (DISABLED, ADAPTIVE):
         thinking: Json = {"type": kind}
-        # One that cannot think may be told not to.
-        accepted = kind in row.thinking or (kind == DISABLED and not row.thinking)
-        yield _probe(row, f"thinking: {kind}", accepted=accepted, thinking=thinking)
+        yield _probe(row, f"thinking: {kind}", accepted=kind in row.thinking, thinking=thinking)
     budget: Json = {"type": ENABLED, "budget_tokens": MIN_BUDGET}
     limit = MIN_BUDGET + ANSWER_TOKENS
     yield _probe(row, f"thinking: {ENABLED}", accepted=ENABLED in row.thinking, thinking=budget, max_tokens=limit)

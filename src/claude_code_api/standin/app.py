@@ -16,15 +16,12 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from claude_code_api.standin import playback, sse
+from claude_code_api.standin import model_list, playback, sse, strict
 from claude_code_api.standin.choice import Repertoire
 from claude_code_api.standin.delivery import Delivery, Gates, Headers, Receive, Send
 from claude_code_api.standin.playback import Occasion, count_words
 from claude_code_api.standin.received import Ledger, Received
 from claude_code_api.standin.script import ERROR_TYPES, Answer, Body, Break
-from claude_code_api.standin.strict import judge
-from claude_code_api.standin.strict_models import model_list, model_object, models
-from claude_code_api.standin.strict_rules import Refusal
 
 Scope: TypeAlias = MutableMapping[str, Any]
 
@@ -64,40 +61,34 @@ class Application:
         headers: Headers = [(b"request-id", request_id.encode())]
         payload: Mapping[str, object]
         match (record.method, record.path):
+            case ("POST", "/v1/messages" | "/v1/messages/count_tokens") if refused := self._refused(record):
+                self.ledger.refused(record, refused.rule, refused.message)
+                status, payload = refused.status, sse.error_body(refused.error, refused.message, request_id)
             case ("POST", "/v1/messages"):
-                if await self._refuse(delivery, request_id, counting=False):
-                    return
                 answer, source, place = self.repertoire.choose(record.body, number)
                 self.ledger.answered(record, source, place)
                 await _speak(delivery, answer, request_id, number)
                 return
-            case ("POST", "/v1/messages/count_tokens") if isinstance(record.body, dict):
-                if await self._refuse(delivery, request_id, counting=True):
-                    return
+            case ("POST", "/v1/messages/count_tokens"):
                 status, payload = 200, {"input_tokens": count_body(record.body)}
             # Claude Code looks for /api/hello at its start unless non-essential traffic is switched off.
             case ("GET" | "HEAD", "/" | "/api/hello"):
                 status, payload = 200, {"service": "stand-in of the Anthropic Messages API", "model": "none"}
-            case ("GET", "/v1/models"):
-                status, payload = 200, model_list()
-            case ("GET", path) if (traits := models().get(path.removeprefix("/v1/models/"))) is not None:
-                status, payload = 200, model_object(traits)
+            case ("GET", path) if path.startswith("/v1/models"):
+                status, payload = model_list.answer(path, record.query, request_id)
             case _:
                 problem = f"The stand-in has no {record.method} {record.path}"
                 status, payload = 404, sse.error_body("not_found_error", problem, request_id)
         self.ledger.answered(record, "built-in", record.index)
         await delivery.json(status, payload, headers)
 
-    async def _refuse(self, delivery: Delivery, request_id: str, *, counting: bool) -> bool:
-        """Say no to what the real API would say no to; True: that was the answer."""
-        record = delivery.record
-        refusal = judge(record.body, len(record.raw), counting=counting) if self._strict else _problem(record.body)
-        if refusal is None:
-            return False
-        self.ledger.refused(record, refusal.rule, refusal.message)
-        body = sse.error_body(refusal.kind, refusal.message, request_id)
-        await delivery.json(refusal.status, body, [(b"request-id", request_id.encode())])
-        return True
+    def _refused(self, record: Received) -> strict.Refusal | None:
+        """Return how the real API would refuse a request; without strictness, only what cannot be answered at all."""
+        counting = record.path.endswith("/count_tokens")
+        if self._strict:
+            return strict.refusal(record.body, record.headers, len(record.raw), counting=counting)
+        problem = _problem(record.body)
+        return None if problem is None else strict.Refusal(400, "invalid_request_error", problem, "unanswerable")
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -129,14 +120,14 @@ def _record(scope: Scope, raw: bytes) -> Received:
     )
 
 
-def _problem(body: object) -> Refusal | None:
-    """Return what nothing could be answered to."""
+def _problem(body: object) -> str | None:
+    """Return why a body cannot be answered."""
     if not isinstance(body, dict):
-        return Refusal("body", "The request body is not a JSON object")
+        return "The request body is not a JSON object"
     if not isinstance(body.get("messages"), list) or not body["messages"]:
-        return Refusal("messages_required", "messages: at least one message is required")
+        return "messages: at least one message is required"
     if not isinstance(body.get("model"), str):
-        return Refusal("model_required", "model: Field required")
+        return "model: Field required"
     return None
 
 

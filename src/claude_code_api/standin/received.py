@@ -23,6 +23,8 @@ class Received:
 
     `finished`: the whole answer was delivered. `client_left`: the client disconnected before that. Neither, although
     `closed`: the script cut the connection or the server was stopped. `answered_index` counts within `answered_by`.
+    `refused`: the rule by which the real API would have refused the request, and so the stand-in did; `refusal`: the
+    words it was told.
     """
 
     index: int
@@ -39,7 +41,6 @@ class Received:
     finished: bool = False
     closed: bool = False
     client_left_after_ms: float | None = None
-    # The rule by which it was refused, as the real API would have, and what was answered.
     refused: str | None = None
     refusal: str | None = None
 
@@ -64,9 +65,9 @@ class Received:
             "finished": self.finished,
             "closed": self.closed,
             "client_left": self.client_left,
+            "client_left_after_ms": self.client_left_after_ms,
             "refused": self.refused,
             "refusal": self.refusal,
-            "client_left_after_ms": self.client_left_after_ms,
         }
 
 
@@ -101,11 +102,10 @@ class Ledger:
         with self._changed:
             record.answered_by, record.answered_index = source, index
 
-    def refused(self, record: Received, rule: str, message: str) -> None:
-        """Note by which rule it was refused."""
+    def refused(self, record: Received, rule: str, words: str) -> None:
+        """Note that a rule of the real API was broken."""
         with self._changed:
-            record.refused, record.refusal = rule, message
-            record.answered_by, record.answered_index = "built-in", record.index
+            record.refused, record.refusal = rule, words
 
     def left(self, record: Received) -> None:
         """Note that the client is gone; later notes do not count."""

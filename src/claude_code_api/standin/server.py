@@ -108,12 +108,12 @@ class StandIn:
             upstream.wait_received(1)
 
     All methods may be called from any thread but block; in async code call the waiting ones in a worker thread.
+    `strict`: requests that the real API would refuse are refused in its words, and use up no scripted answer.
     """
 
     def __init__(
         self, *, host: str = HOST, port: int = 0, pace_ms: float = DEFAULT_PACE_MS, strict: bool = True
     ) -> None:
-        """Make one. `strict`: it refuses what the real API refuses."""
         _check_loopback(host)
         self._repertoire = Repertoire(DemoModel(pace_ms))
         self._ledger = Ledger()
@@ -217,9 +217,9 @@ class StandIn:
         return [record for record in self._ledger.snapshot() if record.path == "/v1/messages"]
 
     @property
-    def refusals(self) -> list[Received]:
-        """The records of what was refused as the real API would refuse it."""
-        return [record for record in self._ledger.snapshot() if record.refused is not None]
+    def refusals(self) -> list[tuple[str, Received]]:
+        """The requests that the real API would have refused, each with the rule that it broke."""
+        return [(record.refused, record) for record in self._ledger.snapshot() if record.refused is not None]
 
     def clear(self) -> None:
         """Forget records, scripts and released gates; streams that wait at a gate are let go."""

@@ -1,57 +1,67 @@
-"""A request → what the real model's API would refuse in it, before any model sees it.
+"""Whether the real Messages API would refuse a request, and in which words.
 
-The rules stand in `rules.json`, the models in `models.json`. The first rule that is broken answers.
+The rules are rows of `rules.json`, tried from top to bottom; what a model accepts stands in `models.json`. Knows
+neither HTTP nor the scripts.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
 
-from claude_code_api.standin.strict_messages import check_marks, check_messages, check_system
-from claude_code_api.standin.strict_model_rules import check_for_model
-from claude_code_api.standin.strict_models import traits_of
-from claude_code_api.standin.strict_rules import Body, Breach, Refusal, check_fields
-from claude_code_api.standin.strict_tools import check_tools
-
-MAX_BYTES: Final = 32 * 1024 * 1024
-_FIELDS: Final = frozenset(
-    {"model", "messages", "max_tokens", "system", "tools", "tool_choice", "thinking", "temperature", "top_p", "top_k"}
-    | {"stop_sequences", "stream", "metadata", "service_tier", "container", "context_management", "mcp_servers"}
-    | {"output_config", "output_format", "inference_geo", "speed", "cache_control", "diagnostics", "fallbacks"}
+from claude_code_api.standin import (
+    strict_cache,
+    strict_content,
+    strict_media,
+    strict_messages,
+    strict_output,
+    strict_parameters,
+    strict_tools,
 )
-# These may be null, and then are as if they were absent.
-_NULLABLE: Final = frozenset({"container", "cache_control", "context_management", "speed", "inference_geo"})
+from claude_code_api.standin.model_table import Model, model_named
+from claude_code_api.standin.strict_request import Request
+from claude_code_api.standin.strict_rows import Check, OwnCheck, Row, rows
+
+SPECIAL: Final[Mapping[str, Check]] = {
+    **strict_parameters.CHECKS,
+    **strict_messages.CHECKS,
+    **strict_content.CHECKS,
+    **strict_media.CHECKS,
+    **strict_cache.CHECKS,
+    **strict_tools.CHECKS,
+    **strict_output.CHECKS,
+}
 
 
-def judge(body: Any, size: int, *, counting: bool = False) -> Refusal | None:  # noqa: ANN401 - JSON
-    """Return what the API would answer instead of asking a model; None: it would ask. `counting`: tokens alone."""
-    try:
-        _judge(body, size, counting=counting)
-    except Breach as breach:
-        return breach.told()
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How the API answers a request that it refuses. `rule`: the row of `rules.json` that was broken."""
+
+    status: int
+    error: str
+    message: str
+    rule: str
+
+
+def refusal(body: object, headers: Mapping[str, str], size: int, *, counting: bool = False) -> Refusal | None:
+    """Return how the API refuses this body, None where it accepts it. `counting`: it was sent to count its tokens."""
+    name = body.get("model") if isinstance(body, dict) else None
+    request = Request(
+        body=body,
+        model=model_named(name) if isinstance(name, str) else None,
+        betas=frozenset(one.strip() for one in headers.get("anthropic-beta", "").split(",")),
+        counting=counting,
+        size=size,
+    )
+    for row, check in _rules_of(request.model):
+        found = check(request)
+        if found is not None:
+            return Refusal(row.status, row.error, row.said(found), row.id)
     return None
 
 
-def _judge(body: Any, size: int, *, counting: bool) -> None:  # noqa: ANN401 - JSON
-    if size > MAX_BYTES:
-        raise Breach("size")
-    if not isinstance(body, dict):
-        raise Breach("body")
-    _check_names(body)
-    check_fields(body, counting=counting)
-    model = traits_of(body["model"])
-    if model is None:
-        raise Breach("unknown_model", model=body["model"])
-    check_system(body)
-    check_messages(body)
-    check_tools(body)
-    check_marks(body)
-    check_for_model(body, model, counting=counting)
-
-
-def _check_names(body: Body) -> None:
-    for name, value in body.items():
-        if name not in _FIELDS:
-            raise Breach("unknown_field", place=name)
-        if value is None and name not in _NULLABLE:
-            raise Breach("null_field", place=name)
+@cache
+def _rules_of(model: Model | None) -> list[tuple[Row, Check]]:
+    return [(row, SPECIAL[row.special] if row.special else OwnCheck(row.check)) for row in rows() if row.about(model)]

@@ -1,61 +1,81 @@
-"""The rules about tools and the choice among them."""
+"""Rules about tools: their names, their schemas, and the choice among them."""
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
-from claude_code_api.standin.strict_rules import Body, Breach
-from claude_code_api.standin.strict_schemas import check_strict, is_valid
+import orjson
+from jsonschema import Draft202012Validator, SchemaError
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_UNIONS: Final = frozenset({"oneOf", "allOf", "anyOf"})
-_FIELDS: Final = frozenset(
-    {"type", "name", "description", "input_schema", "cache_control", "strict", "defer_loading", "allowed_callers"}
-    | {"eager_input_streaming", "input_examples"}
-)
+from claude_code_api.standin.strict_request import Request
+from claude_code_api.standin.strict_rows import Check, Found
 
-
-def check_tools(body: Body) -> None:
-    """Hold the tools, and the choice, against their rules."""
-    tools = body.get("tools") or []
-    for index, tool in enumerate(tools):
-        if isinstance(tool, dict) and tool.get("type", "custom") == "custom":
-            _check_function(index, tool)
-    names = [tool.get("name") for tool in tools if isinstance(tool, dict) and tool.get("type") != "mcp_toolset"]
-    if len(set(names)) < len(names):
-        raise Breach("tool_names_unique")
-    _check_choice(body.get("tool_choice"), names)
+_UNIONS: Final = ("oneOf", "allOf", "anyOf")
+# The tools of a busy client, several times over: they come with every turn.
+_REMEMBERED_SCHEMAS: Final = 1024
 
 
-def _check_function(index: int, tool: Body) -> None:
-    for name in tool:
-        if name not in _FIELDS:
-            raise Breach("tool_field", index=index, found=name)
-    if not isinstance(tool["name"], str) or not _NAME.fullmatch(tool["name"]):
-        raise Breach("tool_name", index=index)
-    schema: Any = tool.get("input_schema")
-    if not isinstance(schema, dict):
-        raise Breach("tool_schema_required", index=index)
-    if "type" not in schema:
-        raise Breach("tool_schema_type_required", index=index)
-    if schema["type"] != "object":
-        raise Breach("tool_schema_object", index=index)
-    if _UNIONS & schema.keys():
-        raise Breach("tool_schema_union", index=index)
-    if not is_valid(schema):
-        raise Breach("tool_schema_valid", index=index)
-    if tool.get("strict"):
-        check_strict(index, schema)
+def _tools(request: Request) -> list[Mapping[str, Any]]:
+    tools = request.get("tools")
+    return [one for one in tools if isinstance(one, dict)] if isinstance(tools, list) else []
 
 
-def _check_choice(choice: Any, names: list[Any]) -> None:  # noqa: ANN401 - JSON
-    if not isinstance(choice, dict):
-        return
-    if not names:
-        raise Breach("tool_choice_without_tools")
-    if choice.get("type") == "tool":
-        if not isinstance(choice.get("name"), str):
-            raise Breach("tool_choice_name")
-        if choice["name"] not in names:
-            raise Breach("tool_choice_unknown", found=choice["name"])
+def _schemas(request: Request) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for index, tool in enumerate(_tools(request)):
+        schema = tool.get("input_schema")
+        if tool.get("type") in (None, "custom") and isinstance(schema, dict):
+            yield index, schema
+
+
+def _names(request: Request) -> list[str]:
+    return [str(tool["name"]) for tool in _tools(request) if "name" in tool]
+
+
+def _names_unique(request: Request) -> Found | None:
+    twice = [name for name, count in Counter(_names(request)).items() if count > 1]
+    return {"found": twice[0]} if twice else None
+
+
+def _schema_union(request: Request) -> Found | None:
+    return next(({"index": at} for at, schema in _schemas(request) if any(one in schema for one in _UNIONS)), None)
+
+
+def _schema_valid(request: Request) -> Found | None:
+    return next(({"index": at} for at, schema in _schemas(request) if not is_valid(schema)), None)
+
+
+def is_valid(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema is one of draft 2020-12."""
+    return _is_valid(orjson.dumps(schema))
+
+
+@lru_cache(maxsize=_REMEMBERED_SCHEMAS)
+def _is_valid(written: bytes) -> bool:
+    try:
+        Draft202012Validator.check_schema(orjson.loads(written))
+    except (SchemaError, RecursionError):
+        return False
+    return True
+
+
+def _choice_without_tools(request: Request) -> Found | None:
+    return {} if request.get("tool_choice") is not None and not request.get("tools") else None
+
+
+def _choice_unknown(request: Request) -> Found | None:
+    choice = request.part("tool_choice")
+    if choice.get("type") != "tool" or choice.get("name") in _names(request):
+        return None
+    return {"found": choice.get("name")}
+
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "tool_names_unique": _names_unique,
+    "tool_schema_union": _schema_union,
+    "tool_schema_valid": _schema_valid,
+    "tool_choice_without_tools": _choice_without_tools,
+    "tool_choice_unknown": _choice_unknown,
+}
