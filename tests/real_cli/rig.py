@@ -61,6 +61,11 @@ def asks(*texts: str, **fields: Any) -> TurnRequest:
     return TurnRequest(MODEL, (said("user", *texts),), **fields)
 
 
+def unfitted(request: TurnRequest, turn_id: str = "turn-1", model: str = MODEL) -> Plan:
+    """Plan a turn with a request as it is, whether its model accepts it or not."""
+    return Plan(turn_id, 1_700_000_000, model, request)
+
+
 def plan(
     request: TurnRequest, turn_id: str = "turn-1", model: str = MODEL, control: RequestControl = AT_THE_DOOR
 ) -> Plan:
