@@ -28,7 +28,8 @@ TAIL_LINES: Final = 30
 # From this size on a download takes long enough to say that it goes on.
 LARGE_MB: Final = 10.0
 
-_INSTALL: Final = ("install", "--no-deps", "--progress-bar=off")
+# How every package is installed.
+INSTALL: Final = ("install", "--no-deps", "--progress-bar=off")
 # Each package begins with one of these; the last is a file of a folder, and says its name with underscores.
 _COLLECTING: Final = re.compile(
     r"(?:Collecting |Requirement already satisfied: |Processing \S*/)([A-Za-z0-9._]+(?:-[A-Za-z][A-Za-z0-9._]*)*)"
@@ -111,12 +112,12 @@ def make_venv(directory: Path) -> None:
 def install(directory: Path, locks: Sequence[Path], progress: Progress) -> None:
     """Install every package of the locks into the environment, and nothing else."""
     wanted = [argument for lock in locks for argument in ("-r", str(lock))]
-    _pip(directory, [*_INSTALL, "--only-binary=:all:", "--require-hashes", *wanted], progress)
+    _pip(directory, [*INSTALL, "--only-binary=:all:", "--require-hashes", *wanted], progress)
 
 
 def install_checkout(directory: Path, checkout: Path, progress: Progress) -> None:
     """Install the project in `checkout` so that its files are used where they are; what builds it is there already."""
-    _pip(directory, [*_INSTALL, "--no-index", "--no-build-isolation", "-e", str(checkout)], progress)
+    _pip(directory, [*INSTALL, "--no-index", "--no-build-isolation", "-e", str(checkout)], progress)
 
 
 def check(directory: Path, progress: Progress) -> None:
@@ -131,7 +132,7 @@ def counted(locks: Iterable[Path]) -> int:
 
 def packages(directory: Path) -> list[str]:
     """What is installed in the environment, as the names of the folders that describe it."""
-    return sorted(folder.name for site in _sites(directory) for folder in site.glob("*.dist-info"))
+    return sorted(record.parent.name for site in _sites(directory) for record in site.glob("*.dist-info/RECORD"))
 
 
 def damage(directory: Path) -> Iterator[str]:
