@@ -18,6 +18,8 @@ from typing_extensions import override
 
 # Above all that will be released: an installer that takes the newest takes this.
 NEWER = "9999.0"
+# From this pip on a pin counts for a package with an extra as well.
+MENDED_PIP = (23, 3)
 
 
 @dataclass

@@ -15,13 +15,11 @@ import pytest
 
 from scripts.install import Place, fault, make_ready
 from scripts.locked_packages import packages, python_of
-from tests.install.loopback_index import NEWER, Index
+from tests.install.loopback_index import MENDED_PIP, NEWER, Index
 
 # An environment takes six seconds on a slow machine that has nothing else to do.
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
-# From this one on a pin counts for a package with an extra as well.
-MENDED_PIP = (23, 3)
 RUNTIME = {"cart-1.0", "basket-1.0", "handle-1.0", "hammer-1.0"}
 
 
