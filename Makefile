@@ -16,7 +16,7 @@ help: ## List the targets
 
 install: dev ## Make .venv ready for everything
 
-# Both look each time, a quarter of a second, and make .venv anew if it is damaged, half-made or of an older lock.
+# Both look each time, which takes half a second, and make .venv anew if it is damaged, half-made or of an older lock.
 runtime: ## Make .venv ready for what starts the gateway
 	@sh scripts/install.sh runtime "$(ASKED)"
 

@@ -149,7 +149,7 @@ INSTALLERS = {
 
 
 def test_nothing_else_installs_packages() -> None:
-    texts = [ROOT / "Makefile", *(ROOT / "scripts").iterdir(), *(ROOT / ".ci").iterdir()]
+    texts = [ROOT / "Makefile", *(ROOT / "scripts").iterdir(), *(ROOT / ".ci").glob("*")]
     found = {
         str(file.relative_to(ROOT)): len(said)
         for file in texts
