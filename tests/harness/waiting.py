@@ -57,8 +57,9 @@ async def soon(
     waiting: Awaitable[T], what: str, *, seen: Callable[[], object] | None = None, within_s: float = BOUND_S
 ) -> T:
     """Wait for an event, a task or an answer."""
+    bound = asyncio.timeout(within_s)
     try:
-        async with asyncio.timeout(within_s) as bound:
+        async with bound:
             return await waiting
     except TimeoutError as error:
         if not bound.expired():
