@@ -43,6 +43,7 @@ from claude_code_api.flow.run_turn import TurnRunner
 from claude_code_api.flow.sessions import Projects, Sessions
 from claude_code_api.flow.stored_keys import StoredKeys
 from claude_code_api.flow.strangers import Strangers
+from claude_code_api.flow.system_clock import SystemClock
 from claude_code_api.flow.token_count import TokenCounter
 from claude_code_api.flow.upkeep import Upkeep
 from claude_code_api.http.approvals import approval_routes
@@ -93,18 +94,6 @@ _PORT_ERRORS: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
 class StartError(Exception):
     """The gateway cannot start; the text says why and what to do."""
-
-
-class SystemClock:
-    """Time as the machine has it."""
-
-    def now_s(self) -> float:
-        """Return Unix time."""
-        return time.time()
-
-    def monotonic_s(self) -> float:
-        """Return seconds that only go forward."""
-        return time.monotonic()
 
 
 # Who may come in

@@ -15,7 +15,8 @@ import httpx2
 import pytest
 
 from claude_code_api.standin import Answer, Gate, StandIn, Text, ToolUse, calls
-from tests.console.gateway_process import GatewayProcess, descendants, streaming
+from tests.console.gateway_process import GatewayProcess, streaming
+from tests.harness.programs import below as descendants
 from tests.real_cli.living import files_below
 
 pytestmark = pytest.mark.real_cli
@@ -106,7 +107,6 @@ def agent_steps(profile: str) -> list[Answer]:
     return [calls(ToolUse("t1", "Bash", {"command": look}))]
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("profile", ["chat", "edit", "shell"])
 def test_item_11_secrets_stay_out(tmp_path: Path, upstream: StandIn, profile: str) -> None:
     for step in agent_steps(profile):

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from claude_code_api.standin import Answer, Gate, StandIn, Text, says
-from tests.console.gateway_process import GatewayProcess, descendants, ended_within, streaming, watch
+from tests.console.gateway_process import GatewayProcess, streaming
+from tests.harness.programs import all_ended, below, held
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.real_cli
 
 QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
-UNTIL_GONE_S = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,7 @@ def test_sigterm_lets_a_turn_end(tmp_path: Path, upstream: StandIn) -> None:
         read_until(lines, "begun")
         gateway.signal(signal.SIGTERM)
         with gateway.client() as other:
-            while other.get("/healthz").text != "draining":
-                pass
+            until(lambda: other.get("/healthz").text == "draining", "the drain")
             assert other.get("/healthz").status_code == 503
             refused = other.post("/v1/chat/completions", json=QUESTION)
             assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
@@ -105,8 +105,7 @@ def test_asked_twice_it_ends_turns_with_an_error(tmp_path: Path, upstream: Stand
         read_until(lines, "begun")
         gateway.signal(signal.SIGTERM)
         with gateway.client() as other:
-            while other.get("/healthz").text != "draining":
-                pass
+            until(lambda: other.get("/healthz").text == "draining", "the drain")
         gateway.signal(signal.SIGTERM)
         assert any('"code":"shutting_down"' in line for line in lines)
         assert gateway.wait() == 0
@@ -131,10 +130,10 @@ def test_killed_it_leaves_no_process_and_the_next_start_no_directory(tmp_path: P
     with serve(tmp_path, upstream) as gateway:
         with gateway.client() as client, streaming(client, QUESTION) as lines:
             read_until(lines, "begun")
-            below = [watch(pid) for pid in descendants(gateway.pid)]
-            assert len(below) >= 2  # a warden and its CLI
-            gateway.signal(signal.SIGKILL)
-            assert ended_within(below, UNTIL_GONE_S)
+            with held(below(gateway.pid)) as descriptors:
+                assert len(descriptors) >= 2  # a warden and its CLI
+                gateway.signal(signal.SIGKILL)
+                all_ended(descriptors)
             gateway.wait()
         assert upstream.wait_closed(0).client_left
         (left,) = (gateway.data_dir / "run").iterdir()

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from claude_code_api.app import SystemClock
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.checkpoints import Checkpoints
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.records import FileChange
 from claude_code_api.flow.sessions import Sessions
+from claude_code_api.flow.system_clock import SystemClock
 from claude_code_api.storage.before_images import BeforeImageFiles
 from claude_code_api.turn.profile import Profile
 from tests.http.loopback import CHAT, Door, Running, asking, running, says

@@ -77,7 +77,7 @@ def list_entries(
 
     from claude_code_api.flow.audit_records import AuditQuery
     from claude_code_api.flow.records import Page
-    from claude_code_api.http.audit import entry_json
+    from claude_code_api.http.audit_json import entry_json
 
     query = AuditQuery(_unix(since), None, key, kind, Page(limit))
 
@@ -138,16 +138,17 @@ async def _everything(store: Store) -> AsyncIterator[AuditEntry]:
 
 
 def _run(settings: Settings, act: Callable[[Store], Coroutine[Any, Any, Result]]) -> Result:
-    from claude_code_api.app import StartError, opened_store
     from claude_code_api.flow.ports import StoreError
+    from claude_code_api.storage.address import StoreOpenError
+    from claude_code_api.storage.opening import open_store
 
     async def acted() -> Result:
-        async with opened_store(settings) as store:
+        async with open_store(settings.storage) as store:
             return await act(store)
 
     try:
         return asyncio.run(acted())
-    except (StartError, StoreError) as error:
+    except (StoreOpenError, StoreError) as error:
         mistake(str(error))
 
 

@@ -1,4 +1,7 @@
-"""`keys`: make, list, replace and revoke keys, also beside gateways that run on the same database."""
+"""`keys`: make, list, replace and revoke keys, also beside gateways that run on the same database.
+
+The store is opened without the gateway around it, whose imports would take most of a command's time.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,14 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from claude_code_api.app import StartError, SystemClock, opened_store
 from claude_code_api.flow.keys import Keys, Made
 from claude_code_api.flow.ports import StoreError
 from claude_code_api.flow.records import Page
+from claude_code_api.flow.system_clock import SystemClock
 from claude_code_api.http.key_json import NewKey, key_json
 from claude_code_api.settings import Settings
+from claude_code_api.storage.address import StoreOpenError
+from claude_code_api.storage.opening import open_store
 from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.profile import Profile
 
@@ -89,14 +94,14 @@ def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
 
 def _run(settings: Settings, act: Callable[[Keys], Awaitable[Result]]) -> Result:
     async def acted() -> Result:
-        async with opened_store(settings) as store:
+        async with open_store(settings.storage) as store:
             return await act(Keys(store, SystemClock()))
 
     try:
         return asyncio.run(acted())
     except TurnRefusedError as refusal:
         raise KeyMistakeError(refusal.error.message) from refusal
-    except (StartError, StoreError) as error:
+    except (StoreOpenError, StoreError) as error:
         raise KeyMistakeError(str(error)) from error
 
 

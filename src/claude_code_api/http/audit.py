@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from claude_code_api.flow.audit_records import AuditEntry, AuditQuery, AuditStore
+from claude_code_api.flow.audit_records import AuditQuery, AuditStore
+from claude_code_api.http.audit_json import entry_json
 from claude_code_api.http.guards import AdminCaller
 from claude_code_api.http.said import list_json
 from claude_code_api.http.wanted import PageWanted
@@ -38,17 +38,3 @@ def audit_routes(store: AuditStore) -> APIRouter:
         return list_json([entry_json(entry) for entry in found.data], has_more=found.has_more, total=found.total)
 
     return router
-
-
-def entry_json(entry: AuditEntry) -> dict[str, Any]:
-    """Say an entry."""
-    return {
-        "id": str(entry.number),
-        "object": "audit.entry",
-        "number": entry.number,
-        "at": entry.at_s,
-        "key": entry.key,
-        "kind": entry.kind,
-        "what": orjson.loads(entry.body)["what"],
-        "hash": entry.hash.hex(),
-    }

@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 Source: TypeAlias = Literal["rule", "queue", "always", "demo", "built-in"]
 
-DEFAULT_TIMEOUT_S = 10.0
+# It only ends what hangs. Of a CLI that starts on a busy machine the first request has taken 20 s to come.
+DEFAULT_TIMEOUT_S = 120.0
 
 
 @dataclass(slots=True)
