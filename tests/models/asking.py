@@ -23,8 +23,10 @@ def asks(*messages: Message, **fields: Any) -> TurnRequest:
     return TurnRequest("m", messages or (said("user", "hi"),), **fields)
 
 
-def fitted(model: str, request: TurnRequest, *, removes_fields: bool = True, marks: int = 4) -> Fitted:
-    return fit(request, TABLE.of(model), RequestControl(removes_fields, marks))
+def fitted(
+    model: str, request: TurnRequest, *, removes_fields: bool = True, whole_conversation: bool = True, marks: int = 4
+) -> Fitted:
+    return fit(request, TABLE.of(model), RequestControl(removes_fields, whole_conversation, marks))
 
 
 def words(model: str, request: TurnRequest) -> dict[str, Any]:

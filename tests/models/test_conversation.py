@@ -75,6 +75,12 @@ def test_a_model_that_thinks_does_not_go_on_with_a_begun_answer() -> None:
     assert found.changed == ("messages.begun_answer",)
 
 
+def test_a_process_that_goes_on_from_a_transcript_is_asked_in_words() -> None:
+    request = asks(said("user", "q"), said("assistant", "It"))
+    found = fitted(BUDGET, request, whole_conversation=False)
+    assert (found.shape.begun, found.changed) == ("It", ("messages.begun_answer",))
+
+
 def test_lengths_stops_and_end_users() -> None:
     request = asks(limits=Limits(1_000_000, ("\n", "END", " ")), end_user="ü" * 300)
     found = fitted(BUDGET, request)

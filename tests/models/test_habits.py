@@ -10,7 +10,9 @@ from tests.models.habits import ALL, DIALECTS, PAGES, outcome, page_with_table
 EVERY = [(dialect, habit) for dialect in DIALECTS for habit in DIALECTS[dialect].habits]
 
 
-@pytest.mark.parametrize("control", [RequestControl(), RequestControl(removes_fields=False, marks=1)])
+@pytest.mark.parametrize(
+    "control", [RequestControl(), RequestControl(removes_fields=False, whole_conversation=False, marks=1)]
+)
 @pytest.mark.parametrize(("dialect", "habit"), EVERY)
 def test_what_clients_send_is_accepted(dialect: str, habit: str, control: RequestControl) -> None:
     request = DIALECTS[dialect].asked(habit)

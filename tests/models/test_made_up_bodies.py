@@ -17,7 +17,7 @@ from claude_code_api.turn.errors import TurnRefusedError
 from claude_code_api.turn.request import TurnRequest
 from tests.models.habits import ALL, AT_THE_DOOR, outcome
 
-BESIDE = RequestControl(removes_fields=False, marks=1)
+BESIDE = RequestControl(removes_fields=False, whole_conversation=False, marks=1)
 TEXTS = st.sampled_from(["", " ", "\n", "\u3000", "hi", "a ", "\ttext\n", "ü\u2028\x00", "x" * 2_000])
 IDS = st.sampled_from(["call_1", "functions.look:0", "a b", "toolu_01", "ü", "x" * 200])
 NAMES = st.sampled_from(["look", "mcp.server/look", "mcp_server_look", "a b", "ü", "n" * 300, "look-2", "$web"])

@@ -56,10 +56,10 @@ from claude_code_api.turn.request import JsonObject
 
 _AT_THE_DOOR: Final = RequestControl()
 # It marks the end of the conversation itself.
-_IN_A_FRESH_PROCESS: Final = RequestControl(marks=3)
+_IN_A_FRESH_PROCESS: Final = RequestControl(whole_conversation=False, marks=3)
 # These mark their own system prompt as well.
-_BESIDE_AN_AGENT: Final = RequestControl(removes_fields=False, marks=1)
-_BESIDE_A_LOGIN: Final = RequestControl(removes_fields=False, marks=1)
+_BESIDE_AN_AGENT: Final = RequestControl(removes_fields=False, whole_conversation=False, marks=1)
+_BESIDE_A_LOGIN: Final = RequestControl(removes_fields=False, whole_conversation=False, marks=1)
 # An agent's step is one request, and at most one count of tokens beside it.
 REQUESTS_OF_A_STEP: Final = 2
 

@@ -77,7 +77,7 @@ def _settle_begun(draft: Draft) -> None:
     if any(isinstance(block, ToolUseBlock) for block in last.blocks):
         # A call that is open: the dialects have seen to it that there is none.
         raise invalid("The conversation ends with a call without a result.", param=WORD)
-    if draft.model.prefill and not thinks(draft):
+    if draft.control.whole_conversation and draft.model.prefill and not thinks(draft):
         _end_without_space(draft, last)
         return
     draft.name(WORD, ".begun_answer")

@@ -18,6 +18,8 @@ class RequestControl:
 
     # Fields of the CLI's can be taken away. Else they can only be replaced by other values.
     removes_fields: bool = True
+    # A conversation can end with an answer that has begun: it is laid over as a whole.
+    whole_conversation: bool = True
     # Marks for the cache that the CLI does not use itself.
     marks: int = MAX_MARKS
 
