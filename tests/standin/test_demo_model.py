@@ -74,7 +74,7 @@ def test_it_calls_a_tool_and_quotes_the_result(api: Api) -> None:
     result = {"type": "tool_result", "tool_use_id": call["id"], "content": [{"type": "text", "text": "18 C, windy"}]}
     messages = [
         {"role": "user", "content": "The weather in Oslo please"},
-        {"role": "assistant", "content": [call]},
+        {"role": "assistant", "content": [call, {**call, "id": "x"}]},
         {"role": "user", "content": [result, {"type": "tool_result", "tool_use_id": "x"}]},
     ]
     answer = api.final(messages=messages, **fields)
