@@ -36,6 +36,8 @@ NOT_PORTABLE = re.compile(rf"\b(?:{HOSTS})\b|(?<![\w./$}}~*-])(?:{PATHS})|\b[A-Z
 
 TARGETS = {
     "install",
+    "runtime",
+    "dev",
     "jail",
     "start",
     "start-dev",
@@ -45,6 +47,7 @@ TARGETS = {
     "test-chat",
     "test-real",
     "test-clients",
+    "test-install",
     "fuzz",
     "faults",
     "crash",
@@ -136,22 +139,26 @@ def test_no_path_files(repository_files: list[Path]) -> None:
     assert [file for file in repository_files if file.suffix == ".pth"] == []
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "clients", "aider"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "build", "clients", "aider", "audit"])
 def test_the_lock_is_hashed_and_names_no_place(root: Path, name: str) -> None:
     assert unhashed((root / f"requirements/{name}.txt").read_text(encoding="utf-8")) == []
 
 
 def test_the_lock_holds_every_direct_dependency(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    runtime, dev = (
-        locked((root / f"requirements/{name}.txt").read_text(encoding="utf-8")) for name in ("runtime", "dev")
+    runtime, dev, build, audit = (
+        locked((root / f"requirements/{name}.txt").read_text(encoding="utf-8"))
+        for name in ("runtime", "dev", "build", "audit")
     )
-    direct, tools = (
-        {re.split(r"[^a-z0-9-]", line)[0] for line in lines}
-        for lines in (project["project"]["dependencies"], project["dependency-groups"]["dev"])
+    groups = project["dependency-groups"]
+    direct, tools, builders, auditors = (
+        {re.split(r"[^a-z0-9-]", line)[0] for line in lines if isinstance(line, str)}
+        for lines in (project["project"]["dependencies"], groups["dev"], groups["build"], groups["audit"])
     )
     assert direct <= runtime <= dev
+    assert builders <= build <= dev
     assert tools <= dev
+    assert auditors <= audit
     assert len(direct) <= 17, "docs: the budget of direct dependencies"
 
 

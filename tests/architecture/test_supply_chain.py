@@ -18,6 +18,8 @@ import pytest
 from claude_code_api.engine.discover import find_binary
 from claude_code_api.engine.options import EngineOptions
 from claude_code_api.engine.versions import OLDEST, version_of
+from scripts.install import places
+from scripts.locked_packages import INSTALL
 from scripts.sbom import read_lock
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +129,41 @@ def test_item_26_the_wheel_is_the_same_bit_for_bit(wheel: Path, tmp_path: Path) 
 def test_every_lock_has_hashes_for_everything() -> None:
     for lock in sorted(LOCK.parent.glob("*.txt")):
         assert read_lock(lock.read_text()), lock.name
+
+
+def test_every_lock_is_installed_by_the_one_installer() -> None:
+    assert {lock for place in places(ROOT).values() for lock in place.locks} == set(LOCK.parent.glob("*.txt"))
+    assert "--no-deps" in INSTALL
+
+
+# Each of these fetches what is newest, or may.
+INSTALLS = re.compile(
+    r"pip3? (?:-\S+ )*(?:install|download|sync|wheel)|-m pip\b|\"pip\"|\buvx?\b (?:run|sync|add|tool)|\bpipx\b"
+    r"|\bnpm (?:install|i|add|update|exec)\b|\bnpx\b"
+)
+INSTALLERS = {
+    "scripts/locked_packages.py": 1,
+    # Writes Node's lock anew, which is asked for, and installs nothing.
+    "scripts/lock.sh": 1,
+}
+
+
+def test_nothing_else_installs_packages() -> None:
+    texts = [ROOT / "Makefile", *(ROOT / "scripts").iterdir(), *(ROOT / ".ci").glob("*")]
+    found = {
+        str(file.relative_to(ROOT)): len(said)
+        for file in texts
+        if file.is_file() and (said := INSTALLS.findall(file.read_text()))
+    }
+    assert found == INSTALLERS
+    assert "npm install --silent --package-lock-only" in (ROOT / "scripts" / "lock.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    "line", ["pip install x", "python -m pip -q install", "uv pip install -r x", "uv sync", "npm install", "npx x"]
+)
+def test_another_installer_is_found(line: str) -> None:
+    assert INSTALLS.search(line)
 
 
 def test_item_26_an_audit_that_could_not_look_is_none() -> None:

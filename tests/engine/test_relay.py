@@ -88,7 +88,7 @@ async def test_of_two_at_once_one_passes(tmp_path: Path) -> None:
 
 
 async def test_an_error_is_said_again_without_asking(tmp_path: Path) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.always(fails(429, "slow down", retry_after_s=17))
         async with entry(tmp_path, upstream.base_url) as inner:
             first = await inner.turn(json.dumps(BODY).encode())
@@ -196,7 +196,7 @@ def streamed(*pieces: Any) -> Answer:
 
 
 async def test_events_come_as_they_are_said_however_they_are_split(tmp_path: Path) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.play(streamed("hel", Gate("one"), "lo \U0001f600", Gate("two"), "!"))
         async with entry(tmp_path, upstream.base_url) as inner:
             inner.door.admit(Terms())
@@ -214,7 +214,7 @@ async def test_events_come_as_they_are_said_however_they_are_split(tmp_path: Pat
 
 @pytest.mark.parametrize("before", [(), ("hel", "lo")], ids=["at once", "in the middle"])
 async def test_a_broken_answer_is_not_a_finished_one(tmp_path: Path, before: tuple[str, ...]) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.play(streamed(*before, Break("cut")))
         async with entry(tmp_path, upstream.base_url) as inner:
             inner.door.admit(Terms())
@@ -234,7 +234,7 @@ async def test_a_broken_answer_is_not_a_finished_one(tmp_path: Path, before: tup
 
 @pytest.mark.parametrize("hold", [True, False], ids=["before the answer", "in the middle"])
 async def test_who_leaves_is_gone_at_once(tmp_path: Path, hold: bool) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.play(Answer((Text("a"),), hold=Gate("g")) if hold else streamed("a", Gate("g"), "b"))
         async with entry(tmp_path, upstream.base_url) as inner:
             inner.door.admit(Terms())
@@ -261,7 +261,7 @@ async def test_a_request_that_is_not_finished_goes_nowhere(tmp_path: Path) -> No
 
 
 async def test_closing_a_door_leaves_nothing(tmp_path: Path) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.play(streamed("a", Gate("g"), "b"))
         async with entry(tmp_path, upstream.base_url) as inner:
             asked = asyncio.create_task(inner.turn(json.dumps(BODY).encode()))
@@ -281,7 +281,7 @@ ASKED = b'{"model": "m", "max_tokens": 9, "stream": false, "messages": [{"role":
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 529])
 async def test_what_passes_by_itself_is_asked_again_before_anything_is_said(tmp_path: Path, status: int) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.play(*2 * [fails(status, error_type="api_error")], says("at last"))
         async with entry(tmp_path, upstream.base_url, retries=2) as inner:
             answer = await inner.turn(ASKED)
@@ -291,7 +291,7 @@ async def test_what_passes_by_itself_is_asked_again_before_anything_is_said(tmp_
 
 
 async def test_the_last_refusal_is_the_answer(tmp_path: Path) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.play(fails(529), fails(529), fails(503, error_type="api_error"))
         async with entry(tmp_path, upstream.base_url, retries=2) as inner:
             assert (await inner.turn(ASKED)).status_code == 503
@@ -300,7 +300,7 @@ async def test_the_last_refusal_is_the_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
 async def test_what_would_be_refused_again_is_not_asked_again(tmp_path: Path, status: int) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.always(fails(status))
         async with entry(tmp_path, upstream.base_url, retries=2) as inner:
             assert (await inner.turn(ASKED)).status_code == status
@@ -308,7 +308,7 @@ async def test_what_would_be_refused_again_is_not_asked_again(tmp_path: Path, st
 
 
 async def test_a_long_wait_is_left_to_the_client(tmp_path: Path) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.always(fails(429, retry_after_s=30))
         async with entry(tmp_path, upstream.base_url, retries=2) as inner:
             assert (await inner.turn(ASKED)).status_code == 429
@@ -318,7 +318,7 @@ async def test_a_long_wait_is_left_to_the_client(tmp_path: Path) -> None:
 
 
 async def test_an_answer_that_broke_is_not_asked_for_again(tmp_path: Path) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.always(Answer((Text(pieces=("a", Break("cut"))),)))
         async with entry(tmp_path, upstream.base_url, retries=2) as inner:
             with pytest.raises(httpx2.RemoteProtocolError):
@@ -360,7 +360,7 @@ async def test_a_slow_cli_makes_the_upstream_wait(tmp_path: Path) -> None:
 
 
 async def test_who_does_not_wait_for_the_answer_is_not_served(tmp_path: Path) -> None:
-    with StandIn(pace_ms=0) as upstream:
+    with StandIn(pace_ms=0, strict=False) as upstream:
         upstream.play(Answer((Text("a"),), hold=Gate("g")))
         async with entry(tmp_path, upstream.base_url) as inner:
             inner.door.admit(Terms())
@@ -427,7 +427,7 @@ class TestLaidOver:
     async def test_who_may_sum_up_may_ask_again_when_it_is_too_long(
         self, tmp_path: Path, status: int, again: int
     ) -> None:
-        with StandIn(pace_ms=0) as upstream:
+        with StandIn(pace_ms=0, strict=False) as upstream:
             upstream.play(fails(status, "prompt is too long"), says("in short"))
             async with entry(tmp_path, upstream.base_url) as inner:
                 inner.door.admit(Terms(3, compacts=True))

@@ -95,8 +95,8 @@ async def test_old_requests_are_forgotten(tmp_path: Path, clock: HeldClock) -> N
     async with open_store(sqlite(tmp_path)) as store:
         await let_through(RequestRates(WindowsInStore(store, clock)), somebody(per_minute=5), 5)
         await store.forget_hits(before_s=clock.now_s() - 60)
-        window = await store.take_hits("LIMITER/ann/5/1/minute", 0, limit=5, window_s=60, now_s=clock.now_s())
+        window = await store.take_hits("ann/5/60", 0, limit=5, window_s=60, now_s=clock.now_s())
         assert window.count == 5
         await store.forget_hits(before_s=clock.now_s())
-        window = await store.take_hits("LIMITER/ann/5/1/minute", 0, limit=5, window_s=60, now_s=clock.now_s())
+        window = await store.take_hits("ann/5/60", 0, limit=5, window_s=60, now_s=clock.now_s())
         assert window.count == 0

@@ -110,3 +110,14 @@ def test_images_that_no_model_takes_are_refused_by_their_place(source: dict[str,
         with pytest.raises(TurnRefusedError, match=problem) as refusal:
             fitted(BUDGET, request)
         assert refusal.value.error.param == "messages[0]"
+
+
+def test_ids_that_come_again_are_told_apart() -> None:
+    call, result = ToolUseBlock("call_0", "look", {}), ToolResultBlock("call_0", "x")
+    messages = (said("user", "q"), *(said("assistant", call), said("user", result)) * 3)
+    found = fitted(BUDGET, asks(*messages)).request.messages
+    asked = [block.id for message in found for block in message.blocks if isinstance(block, ToolUseBlock)]
+    answered = [
+        block.tool_use_id for message in found for block in message.blocks if isinstance(block, ToolResultBlock)
+    ]
+    assert asked == answered == ["call_0", "call_0_2", "call_0_3"]

@@ -145,5 +145,5 @@ def _all() -> list[str]:
 
 
 TEXTS = _all()
-# U+2028 alone is white space to the CLI, and cannot be a message.
-SPOKEN = [text for text in TEXTS if text != "\u2028"]
+# White space alone cannot be a message: the model's API refuses it.
+SPOKEN = [text for text in TEXTS if text.strip()]

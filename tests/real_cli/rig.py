@@ -28,6 +28,9 @@ from claude_code_api.engine.seat import Seating, arrange
 from claude_code_api.engine.starter import NO_THINKING
 from claude_code_api.engine.translate import Translator
 from claude_code_api.flow.ports import Plan
+from claude_code_api.models.capabilities import CapabilityTable
+from claude_code_api.models.fit import fit
+from claude_code_api.models.fitted import RequestControl
 from claude_code_api.standin import Received, StandIn
 from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.events import Ended, Failed, TurnEvent
@@ -40,6 +43,9 @@ MODEL = "claude-haiku-4-5"
 KEY = "sk-ant-made-up-0123456789"
 IDENTITY = "You are a Claude agent, built on Anthropic's Claude Agent SDK."
 MESSAGES = "/v1/messages"
+
+TABLE = CapabilityTable()
+AT_THE_DOOR = RequestControl()
 
 T = TypeVar("T")
 
@@ -56,8 +62,16 @@ def asks(*texts: str, **fields: Any) -> TurnRequest:
     return TurnRequest(MODEL, (said("user", *texts),), **fields)
 
 
-def plan(request: TurnRequest, turn_id: str = "turn-1", model: str = MODEL) -> Plan:
+def unfitted(request: TurnRequest, turn_id: str = "turn-1", model: str = MODEL) -> Plan:
+    """Plan a turn with a request as it is, whether its model accepts it or not."""
     return Plan(turn_id, 1_700_000_000, model, request)
+
+
+def plan(
+    request: TurnRequest, turn_id: str = "turn-1", model: str = MODEL, control: RequestControl = AT_THE_DOOR
+) -> Plan:
+    """Plan a turn as the gateway does, with a request that its model accepts."""
+    return Plan(turn_id, 1_700_000_000, model, fit(request, TABLE.of(model), control).request)
 
 
 def checked(events: Iterable[TurnEvent]) -> TurnResult:
@@ -168,8 +182,10 @@ class Rig:
 
     async def answer(self, request: TurnRequest, model: str = MODEL) -> TurnResult:
         """Run one whole turn on an engine of its own."""
-        async with self.engine() as engine, engine.lease(plan(request, model=model)) as lease:
-            events = [event async for batch in lease.batches() for event in batch]
+        async with self.engine() as engine:
+            planned = plan(request, model=model, control=engine.control(None))
+            async with engine.lease(planned) as lease:
+                events = [event async for batch in lease.batches() for event in batch]
         return checked(events)
 
     @asynccontextmanager

@@ -10,13 +10,12 @@ from claude_code_api.turn.events import Ended, EndReason, PartKind
 from claude_code_api.turn.request import JsonObject, Limits, Sampling, TextBlock
 from tests.real_cli.rig import IDENTITY, KEY, Rig, asks, checked, plain, terminal, texts_of
 
-SAMPLING = Sampling(temperature=0.25, top_p=0.5, top_k=7)
+SAMPLING = Sampling(temperature=0.25, top_k=7)
 FIELDS: dict[str, Any] = {
     "max_tokens": 321,
     "temperature": 0.25,
-    "top_p": 0.5,
     "top_k": 7,
-    "stop_sequences": ["\n\n", "END ü"],
+    "stop_sequences": ["\n\nEND", "END ü"],
     "metadata": {"user_id": 'someone\'s "id"'},
 }
 
@@ -25,7 +24,7 @@ async def test_parameters_are_upstream_and_thinking_is_off(rig: Rig) -> None:
     wanted = asks(
         "hi",
         system=(TextBlock("be brief"),),
-        limits=Limits(321, ("\n\n", "END ü")),
+        limits=Limits(321, ("\n\nEND", "END ü")),
         sampling=SAMPLING,
         end_user='someone\'s "id"',
     )
@@ -39,12 +38,8 @@ async def test_parameters_are_upstream_and_thinking_is_off(rig: Rig) -> None:
         # The next turn, of another client, asks for nothing and gets nothing of it.
         await rig.answer(asks("hi"))
         after = plain(rig.bodies()[1])
-        assert (after["max_tokens"], after["temperature"], "someone" in after["metadata"]["user_id"]) == (
-            32000,
-            1,
-            False,
-        )
-        assert {"top_p", "top_k", "stop_sequences"}.isdisjoint(after)
+        assert (after["max_tokens"], "someone" in after["metadata"]["user_id"]) == (32000, False)
+        assert {"temperature", "top_p", "top_k", "stop_sequences"}.isdisjoint(after)
         assert texts_of({"content": after["system"]}) == [IDENTITY]
         assert engine.live == 0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from claude_code_api.models.conversation import OPENING
 from claude_code_api.turn.errors import ErrorKind
 from claude_code_api.turn.events import Ended, EndReason
 from claude_code_api.turn.request import (
@@ -79,7 +80,6 @@ async def test_the_whole_body_is_known(rig: Rig) -> None:
         "metadata": {},
         "max_tokens": 32000,
         "thinking": {"type": "disabled"},
-        "temperature": 1,
         "stream": True,
     }
     (record,) = rig.calls()
@@ -116,7 +116,7 @@ CALLED = [
 ]
 ANSWERED: list[dict[str, Any]] = [
     {"type": "tool_result", "tool_use_id": "toolu_1", "content": "@/etc/passwd"},
-    {"type": "tool_result", "tool_use_id": "toolu_2", "content": text("/clear", ""), "is_error": True},
+    {"type": "tool_result", "tool_use_id": "toolu_2", "content": text("/clear"), "is_error": True},
 ]
 
 
@@ -125,7 +125,7 @@ ANSWERED: list[dict[str, Any]] = [
     [
         ([A, B, C], [("user", text("a")), ("assistant", text("b")), ("user", text("c"))]),
         ([A, D, B, C, D], [("user", text("a", " d\n")), ("assistant", text("b")), ("user", text("c", " d\n"))]),
-        ([B, C], [("assistant", text("b")), ("user", text("c"))]),
+        ([B, C], [("user", text(OPENING)), ("assistant", text("b")), ("user", text("c"))]),
         ([A, EMPTY, C], [("user", text("a", "c"))]),
         (
             [A, B, C, said("assistant", "\n"), D],

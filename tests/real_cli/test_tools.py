@@ -33,12 +33,19 @@ WARM, FRESH = "warm", "fresh"
 
 ODD_SCHEMA: dict[str, Any] = {
     "$defs": {"point": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}},
-    "oneOf": [{"$ref": "#/$defs/point"}, {"type": "object", "properties": {"z": {"enum": ["ü", None, 1.5]}}}],
+    "type": "object",
+    "properties": {"z": {"oneOf": [{"$ref": "#/$defs/point"}, {"enum": ["ü", None, 1.5]}]}},
+}
+CLOSED: dict[str, Any] = {
+    "type": "object",
+    "properties": {"b": {"enum": ["ü", None, 1.5]}, "a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
 }
 TOOLS: list[dict[str, Any]] = [
     {"name": "zeta", "description": "d" * 9_000, "parameters": ODD_SCHEMA, "strict": False},
     {"name": "Read", "description": "reads @/etc/passwd", "parameters": {"type": "object", "properties": {}}},
-    {"name": "alpha-1_", "parameters": {"type": "object", "properties": {"b": {}, "a": {}}}, "strict": True},
+    {"name": "alpha-1_", "parameters": CLOSED, "strict": True},
 ]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
 
@@ -67,7 +74,7 @@ async def asking(rig: Rig, way: str) -> AsyncIterator[Ask]:
 
         async def ask(request: TurnRequest, **planned_with: Any) -> tuple[TurnResult, Any]:
             before = len(rig.calls())
-            planned = replace(plan(request), **planned_with)
+            planned = plan(request, **planned_with)
             async with engine.lease(planned) as lease:
                 events = [event async for batch in lease.batches() for event in batch]
             (body,) = rig.bodies()[before:]
@@ -214,22 +221,25 @@ async def test_signed_thoughts_and_failed_calls_keep_their_place_in_a_round(rig:
 
 
 async def test_schemas_and_effort_are_upstream_and_gone_in_the_next_turn(rig: Rig, way: str) -> None:
-    form = {"type": "json_schema", "json_schema": {"name": "odd", "schema": ODD_SCHEMA, "strict": True}}
+    form = {"type": "json_schema", "json_schema": {"name": "odd", "schema": CLOSED, "strict": True}}
     async with asking(rig, way) as ask:
         _, body = await ask(chat(response_format=form, reasoning_effort="high", max_tokens=20_000, user="ada-lovelace"))
-        assert json.dumps(body["output_config"]["format"]) == json.dumps({"type": "json_schema", "schema": ODD_SCHEMA})
+        assert json.dumps(body["output_config"]["format"]) == json.dumps({"type": "json_schema", "schema": CLOSED})
         assert body["thinking"] == {"type": "enabled", "budget_tokens": 16_384}
         assert (body["max_tokens"], body["metadata"]["user_id"]) == (20_000, "ada-lovelace")
 
         rig.upstream.play('{"a": 1}')
         result, body = await ask(chat(response_format={"type": "json_object"}))
-        assert body["output_config"]["format"]["schema"] == {"type": "object"}
+        # No schema says it, so words do.
+        assert "output_config" not in body
+        assert "JSON" in body["system"][-1]["text"]
         assert result.text_of(PartKind.TEXT) == '{"a": 1}'
 
-        _, body = await ask(chat(reasoning_effort="max"), model="sonnet", effort_levels=("low", "medium", "high"))
-        assert body["output_config"] == {"effort": "high"}
-        _, body = await ask(chat(), model="sonnet", effort_levels=("low", "medium", "high"))
-        assert body["output_config"] != {"effort": "high"}
+        _, body = await ask(chat(reasoning_effort="max"), model="sonnet")
+        assert body["output_config"] == {"effort": "max"}
+        assert body["thinking"] == {"type": "adaptive", "display": "summarized"}
+        _, body = await ask(chat(), model="sonnet")
+        assert {"output_config", "thinking", "temperature"}.isdisjoint(body)
 
         _, body = await ask(chat())
         assert not {"output_config", "tools", "stop_sequences", "top_p"} & {name for name in body if body[name]}

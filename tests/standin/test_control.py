@@ -97,10 +97,10 @@ def test_markers_keep_concurrent_clients_apart(upstream: StandIn, api: Api) -> N
     upstream.play("queued")
     upstream.always("always")
     upstream.when('a "quoted" märker', "first", "then")
-    upstream.when(lambda body: body["model"] == "claude-special", "special")
+    upstream.when(lambda body: body["model"] == "claude-opus-5", "special")
     asked = [api.final(text)["content"][0]["text"] for text in ('a "quoted" märker', "other", 'my a "quoted" märker.')]
     assert asked == ["first", "queued", "then"]
-    assert api.final("x", model="claude-special")["content"][0]["text"] == "special"
+    assert api.final("x", model="claude-opus-5")["content"][0]["text"] == "special"
     assert api.final("x")["content"][0]["text"] == "always"
     assert [(record.answered_by, record.answered_index) for record in upstream.messages] == [
         ("rule", 0),

@@ -111,7 +111,8 @@ def lay_over(body: bytes, fields: Mapping[str, Json], model: str | None = None) 
         raise NothingToLayOverError("a request that is not the turn's")
     if model is not None and own.get("model") != model:
         raise NothingToLayOverError("a request to another model")
-    return orjson.dumps({name: value for name, value in {**own, **fields}.items() if value is not None})
+    laid = {**own, **fields}
+    return orjson.dumps({name: value for name, value in laid.items() if value is not None or name not in fields})
 
 
 def _is_placeholder(messages: object) -> bool:

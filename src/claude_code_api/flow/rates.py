@@ -1,24 +1,24 @@
-"""How often a key may ask: so many requests in any minute, and so many of them in any second."""
+"""How often a key may ask: so many requests in any minute, and so many of them in any second.
+
+Windows move: a minute that begins with the clock's would let twice as many through around its end.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
-
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.aio.storage import MovingWindowSupport, Storage
-from limits.aio.strategies import MovingWindowRateLimiter
-from typing_extensions import override
+from typing import Final, Protocol
 
 from claude_code_api.flow.access import Caller
+from claude_code_api.flow.amounts import Window
 from claude_code_api.flow.options import AccessOptions, RatesIn
 from claude_code_api.flow.ports import Clock, Store
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 
+_SECOND_S: Final = 1.0
+_MINUTE_S: Final = 60.0
 # Of the windows that there are.
-LONGEST_WINDOW_S: Final = 60.0
-_ONLY_MOVING: Final = "Only moving windows are counted here."
+LONGEST_WINDOW_S: Final = _MINUTE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,24 @@ class Standing:
     reset_s: float
 
 
+class MovingWindows(Protocol):
+    """Where requests are counted."""
+
+    async def take(self, name: str, limit: int, window_s: float) -> Window:
+        """Count a request under a name, if there is room for it."""
+        ...
+
+    def now_s(self) -> float:
+        """Tell the time of the windows."""
+        ...
+
+
 class RequestRates:
     """Counts the requests of callers whose key says how many there may be."""
 
     def __init__(self, windows: MovingWindows) -> None:
         """`windows`: where they are counted."""
-        self._windows, self._limiter = windows, MovingWindowRateLimiter(windows)
+        self._windows = windows
 
     async def ask(self, caller: Caller) -> tuple[Standing | None, TurnRefusedError | None]:
         """Count one request; says how the caller stands afterwards, and what to answer where it is one too many.
@@ -44,133 +56,64 @@ class RequestRates:
         The second comes first: a request that it refuses does not count in the minute as well.
         """
         rates, standing = caller.rates, None
-        limits: list[RateLimitItem] = []
-        if rates.burst is not None:
-            limits.append(RateLimitItemPerSecond(rates.burst))
-        if rates.requests_per_minute is not None:
-            limits.append(RateLimitItemPerMinute(rates.requests_per_minute))
-        for limit in limits:
-            taken = await self._limiter.hit(limit, caller.name)
-            standing = await self._standing(limit, caller.name)
-            if not taken:
-                return standing, _too_often(limit, standing)
+        for limit, window_s in ((rates.burst, _SECOND_S), (rates.requests_per_minute, _MINUTE_S)):
+            if limit is None:
+                continue
+            window = await self._windows.take(f"{caller.name}/{limit}/{window_s:g}", limit, window_s)
+            standing = self._standing(window, limit, window_s)
+            if not window.taken:
+                return standing, _too_often(standing, window_s)
         return standing, None
 
-    async def _standing(self, limit: RateLimitItem, name: str) -> Standing:
-        stats = await self._limiter.get_window_stats(limit, name)
-        reset_s = max(0.0, stats.reset_time - self._windows.now_s())
-        return Standing(limit.amount, max(0, stats.remaining), reset_s)
+    def _standing(self, window: Window, limit: int, window_s: float) -> Standing:
+        reset_s = max(0.0, window.oldest_s + window_s - self._windows.now_s())
+        return Standing(limit, max(0, limit - window.count), reset_s)
 
 
-def _too_often(limit: RateLimitItem, standing: Standing) -> TurnRefusedError:
-    window = "second" if limit.get_expiry() == 1 else "minute"
-    message = f"This key may send {limit.amount} requests a {window}; try again a little later."
+def _too_often(standing: Standing, window_s: float) -> TurnRefusedError:
+    window = "second" if window_s == _SECOND_S else "minute"
+    message = f"This key may send {standing.limit} requests a {window}; try again a little later."
     error = TurnError(ErrorKind.RATE_LIMITED, message, source="client", retry_after_s=max(standing.reset_s, 1.0))
     return TurnRefusedError(error)
 
 
-class MovingWindows(Storage, MovingWindowSupport):
-    """What the library needs of a place where it counts, as far as moving windows go."""
-
-    def now_s(self) -> float:
-        """Tell the time of the windows."""
-        raise NotImplementedError
-
-    @property
-    @override
-    def base_exceptions(self) -> type[Exception]:
-        return OSError
-
-    @override
-    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        raise NotImplementedError(_ONLY_MOVING)
-
-    @override
-    async def get(self, key: str) -> int:
-        raise NotImplementedError(_ONLY_MOVING)
-
-    @override
-    async def get_expiry(self, key: str) -> float:
-        raise NotImplementedError(_ONLY_MOVING)
-
-    @override
-    async def check(self) -> bool:
-        return True
-
-    @override
-    async def reset(self) -> int | None:
-        raise NotImplementedError(_ONLY_MOVING)
-
-    @override
-    async def clear(self, key: str) -> None:
-        raise NotImplementedError(_ONLY_MOVING)
-
-
-class WindowsInMemory(MovingWindows):
-    """Windows of this process alone.
-
-    The library's own place in memory cleans up in threads, with every request and for every key; here each window is
-    cleaned when it is looked at, and nothing waits in between, so that two requests are never counted as one.
-    """
+class WindowsInMemory:
+    """Windows of this process alone. Each is cleaned when it is looked at."""
 
     def __init__(self, clock: Clock) -> None:
         """Begin with none. There is one for each limit of a key, with as many times in it as the limit says."""
-        super().__init__()
         self._clock = clock
         self._hits: dict[str, deque[float]] = {}
 
-    @override
     def now_s(self) -> float:
+        """Tell the time, which only goes forward."""
         return self._clock.monotonic_s()
 
-    @override
-    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        hits = self._current(key, expiry)
-        if len(hits) + amount > limit:
-            return False
-        hits.extend([self.now_s()] * amount)
-        return True
-
-    @override
-    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        hits = self._current(key, expiry)
-        return (hits[0] if hits else self.now_s(), len(hits))
-
-    def _current(self, key: str, expiry: int) -> deque[float]:
-        hits = self._hits.setdefault(key, deque())
-        over_s = self.now_s() - expiry
-        while hits and hits[0] <= over_s:
+    async def take(self, name: str, limit: int, window_s: float) -> Window:
+        """Count. Nothing waits in between, so two requests are never counted as one."""
+        hits, now_s = self._hits.setdefault(name, deque()), self.now_s()
+        while hits and hits[0] <= now_s - window_s:
             hits.popleft()
-        return hits
+        taken = len(hits) < limit
+        if taken:
+            hits.append(now_s)
+        return Window(taken, len(hits), hits[0] if hits else now_s)
 
 
-class WindowsInStore(MovingWindows):
+class WindowsInStore:
     """Windows that several gateways share."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         """Count in the store."""
-        super().__init__()
         self._store, self._clock = store, clock
-        # How a window was found when a request was counted in it, for the question that comes right behind.
-        self._found: dict[str, tuple[float, int]] = {}
 
-    @override
     def now_s(self) -> float:
+        """Tell the time that the gateways share."""
         return self._clock.now_s()
 
-    @override
-    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        window = await self._store.take_hits(key, amount, limit=limit, window_s=expiry, now_s=self.now_s())
-        self._found[key] = window.oldest_s, window.count
-        return window.taken
-
-    @override
-    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        found = self._found.pop(key, None)
-        if found is not None:
-            return found
-        window = await self._store.take_hits(key, 0, limit=limit, window_s=expiry, now_s=self.now_s())
-        return window.oldest_s, window.count
+    async def take(self, name: str, limit: int, window_s: float) -> Window:
+        """Count, in one transaction."""
+        return await self._store.take_hits(name, 1, limit=limit, window_s=window_s, now_s=self.now_s())
 
 
 def windows_for(options: AccessOptions, store: Store, clock: Clock) -> MovingWindows:

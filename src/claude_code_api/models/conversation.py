@@ -26,6 +26,8 @@ GO_ON: Final = (
 _CALL_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 _NOT_OF_AN_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _DIGEST_CHARS: Final = 8
+# What the CLI asks for where nothing is said; some older models cannot give that much.
+OWN_LIMIT: Final = 32_000
 MAX_END_USER_CHARS: Final = 256
 
 
@@ -41,7 +43,7 @@ def settle_conversation(draft: Draft) -> None:
     if messages[0].role == "assistant":
         messages.insert(0, Message("user", (TextBlock(OPENING),)))
         draft.name(WORD, ".assistant_first")
-    draft.change(system=system, messages=tuple(map(_with_plain_ids, messages)))
+    draft.change(system=system, messages=tuple(map(_Ids().message, messages)))
     _settle_begun(draft)
     _settle_end_user(draft)
     _settle_length(draft)
@@ -103,6 +105,8 @@ def _settle_end_user(draft: Draft) -> None:
 def _settle_length(draft: Draft) -> None:
     limits = draft.request.limits
     most = draft.model.max_output_tokens
+    if limits.max_output_tokens is None and most is not None and most < OWN_LIMIT:
+        limits = replace(limits, max_output_tokens=most)
     if limits.max_output_tokens is not None and most is not None and limits.max_output_tokens > most:
         draft.name("max_tokens")
         limits = replace(limits, max_output_tokens=most)
@@ -116,32 +120,38 @@ def _settle_length(draft: Draft) -> None:
 # Ids of calls. They are told to the model alone: what it answers bears ids of its own.
 
 
-def _with_plain_ids(message: Message) -> Message:
-    if all(_is_plain(block) for block in message.blocks):
-        return message
-    return replace(message, blocks=tuple(map(_with_plain_id, message.blocks)))
+class _Ids:
+    """Gives each call an id that the model's API takes, and its result the same one."""
 
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        # The newest call under a client's id: some clients count anew in every answer.
+        self._given: dict[str, str] = {}
 
-def _is_plain(block: Block) -> bool:
-    match block:
-        case ToolUseBlock(id=call_id) | ToolResultBlock(tool_use_id=call_id):
-            return _CALL_ID.fullmatch(call_id) is not None
-        case OpaqueBlock({"type": "tool_use", "id": str(call_id)}):
-            return _CALL_ID.fullmatch(call_id) is not None
-        case _:
-            return True
+    def message(self, message: Message) -> Message:
+        blocks = tuple(map(self._block, message.blocks))
+        return message if blocks == message.blocks else replace(message, blocks=blocks)
 
+    def _block(self, block: Block) -> Block:
+        match block:
+            case ToolUseBlock(id=call_id):
+                return replace(block, id=self._new(call_id))
+            case ToolResultBlock(tool_use_id=call_id):
+                return replace(block, tool_use_id=self._given.get(call_id) or plain_id(call_id))
+            case OpaqueBlock({"type": "tool_use", "id": str(call_id)}):
+                return OpaqueBlock({**block.body, "id": self._new(call_id)})
+            case _:
+                return block
 
-def _with_plain_id(block: Block) -> Block:
-    match block:
-        case ToolUseBlock(id=call_id):
-            return replace(block, id=plain_id(call_id))
-        case ToolResultBlock(tool_use_id=call_id):
-            return replace(block, tool_use_id=plain_id(call_id))
-        case OpaqueBlock({"type": "tool_use", "id": str(call_id)}):
-            return OpaqueBlock({**block.body, "id": plain_id(call_id)})
-        case _:
-            return block
+    def _new(self, call_id: str) -> str:
+        given = plain = plain_id(call_id)
+        number = 1
+        while given in self._taken:
+            number += 1
+            given = f"{plain}_{number}"
+        self._taken.add(given)
+        self._given[call_id] = given
+        return given
 
 
 def plain_id(call_id: str) -> str:

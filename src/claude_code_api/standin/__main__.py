@@ -31,6 +31,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
     parser.add_argument("--script", type=Path, help="a JSON script to load before listening")
     parser.add_argument("--pace-ms", type=float, default=DEFAULT_PACE_MS, help="between words of the demo model")
+    parser.add_argument("--lenient", action="store_true", help="accept what the real API would refuse")
     parser.add_argument("--print-url", action="store_true", help="print only the URL, for programs that read it")
     return parser.parse_args(argv)
 
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.script is not None:
             repertoire.load(script_from_bytes(arguments.script.read_bytes()))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(Application(repertoire, Ledger()), arguments))
+            runner.run(_serve(Application(repertoire, Ledger(), strict=not arguments.lenient), arguments))
     except (ScriptError, OSError, ValueError) as problem:
         sys.stderr.write(f"stand-in: {problem}\n")
         return 2

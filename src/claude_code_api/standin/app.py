@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from claude_code_api.standin import playback, sse
+from claude_code_api.standin import model_list, playback, sse, strict
 from claude_code_api.standin.choice import Repertoire
 from claude_code_api.standin.delivery import Delivery, Gates, Headers, Receive, Send
 from claude_code_api.standin.playback import Occasion, count_words
@@ -28,19 +28,14 @@ Scope: TypeAlias = MutableMapping[str, Any]
 # Where the ASGI scope's `state` holds the server's end of the connection: a script can drop it, plain ASGI cannot.
 CONNECTION = "standin.connection"
 
-MODELS: Mapping[str, str] = {
-    "claude-opus-4-5": "Stand-in for Claude Opus 4.5",
-    "claude-sonnet-4-5": "Stand-in for Claude Sonnet 4.5",
-    "claude-haiku-4-5": "Stand-in for Claude Haiku 4.5",
-}
-
 
 class Application:
     """Answers requests out of a repertoire and records them in a ledger."""
 
-    def __init__(self, repertoire: Repertoire, ledger: Ledger) -> None:
+    def __init__(self, repertoire: Repertoire, ledger: Ledger, *, strict: bool = True) -> None:
         self.repertoire = repertoire
         self.ledger = ledger
+        self._strict = strict
         self.gates = Gates()
         self._count = 0
 
@@ -66,29 +61,34 @@ class Application:
         headers: Headers = [(b"request-id", request_id.encode())]
         payload: Mapping[str, object]
         match (record.method, record.path):
+            case ("POST", "/v1/messages" | "/v1/messages/count_tokens") if refused := self._refused(record):
+                self.ledger.refused(record, refused.rule, refused.message)
+                status, payload = refused.status, sse.error_body(refused.error, refused.message, request_id)
             case ("POST", "/v1/messages"):
-                if (problem := _problem(record.body)) is not None:
-                    self.ledger.answered(record, "built-in", record.index)
-                    await delivery.json(400, sse.error_body("invalid_request_error", problem, request_id), headers)
-                    return
                 answer, source, place = self.repertoire.choose(record.body, number)
                 self.ledger.answered(record, source, place)
                 await _speak(delivery, answer, request_id, number)
                 return
-            case ("POST", "/v1/messages/count_tokens") if isinstance(record.body, dict):
+            case ("POST", "/v1/messages/count_tokens"):
                 status, payload = 200, {"input_tokens": count_body(record.body)}
             # Claude Code looks for /api/hello at its start unless non-essential traffic is switched off.
             case ("GET" | "HEAD", "/" | "/api/hello"):
                 status, payload = 200, {"service": "stand-in of the Anthropic Messages API", "model": "none"}
-            case ("GET", "/v1/models"):
-                status, payload = 200, _model_list()
-            case ("GET", path) if path.removeprefix("/v1/models/") in MODELS:
-                status, payload = 200, _model(path.removeprefix("/v1/models/"))
+            case ("GET", path) if path.startswith("/v1/models"):
+                status, payload = model_list.answer(path, record.query, request_id)
             case _:
                 problem = f"The stand-in has no {record.method} {record.path}"
                 status, payload = 404, sse.error_body("not_found_error", problem, request_id)
         self.ledger.answered(record, "built-in", record.index)
         await delivery.json(status, payload, headers)
+
+    def _refused(self, record: Received) -> strict.Refusal | None:
+        """Return how the real API would refuse a request; without strictness, only what cannot be answered at all."""
+        counting = record.path.endswith("/count_tokens")
+        if self._strict:
+            return strict.refusal(record.body, record.headers, len(record.raw), counting=counting)
+        problem = _problem(record.body)
+        return None if problem is None else strict.Refusal(400, "invalid_request_error", problem, "unanswerable")
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -121,7 +121,7 @@ def _record(scope: Scope, raw: bytes) -> Received:
 
 
 def _problem(body: object) -> str | None:
-    """Return what the real API would object to before any model sees the request."""
+    """Return why a body cannot be answered."""
     if not isinstance(body, dict):
         return "The request body is not a JSON object"
     if not isinstance(body.get("messages"), list) or not body["messages"]:
@@ -185,12 +185,3 @@ def _texts(value: object) -> Iterator[str]:
         for key, item in value.items():
             if key not in _UNREAD:
                 yield from _texts(item)
-
-
-def _model(name: str) -> dict[str, str]:
-    return {"type": "model", "id": name, "display_name": MODELS[name], "created_at": "2026-01-01T00:00:00Z"}
-
-
-def _model_list() -> dict[str, Any]:
-    names = list(MODELS)
-    return {"data": [_model(name) for name in names], "has_more": False, "first_id": names[0], "last_id": names[-1]}

@@ -2,6 +2,7 @@
 
     GET    /standin/received          the records, as JSON      DELETE  forgets them
     GET    /standin/received/{n}/raw  the bytes of one request
+    GET    /standin/refusals          the records that the real API would have refused
     POST   /standin/script            a script, see `script_json.script_from_json`      DELETE  forgets it
     POST   /standin/release/{gate}    opens a gate
 
@@ -52,6 +53,9 @@ class RemoteControl:
         match (method, what):
             case ("GET", ["received"]):
                 done = HTTPStatus.OK, [record.to_json() for record in self._app.ledger.snapshot()]
+            case ("GET", ["refusals"]):
+                refused = [record for record in self._app.ledger.snapshot() if record.refused is not None]
+                done = HTTPStatus.OK, [record.to_json() for record in refused]
             case ("DELETE", ["received"]):
                 self._app.ledger.clear()
             case ("GET", ["received", index, "raw"]) if index.isdecimal():

@@ -24,6 +24,8 @@ class Received:
 
     `finished`: the whole answer was delivered. `client_left`: the client disconnected before that. Neither, although
     `closed`: the script cut the connection or the server was stopped. `answered_index` counts within `answered_by`.
+    `refused`: the rule by which the real API would have refused the request, and so the stand-in did; `refusal`: the
+    words it was told.
     """
 
     index: int
@@ -40,6 +42,8 @@ class Received:
     finished: bool = False
     closed: bool = False
     client_left_after_ms: float | None = None
+    refused: str | None = None
+    refusal: str | None = None
 
     @property
     def client_left(self) -> bool:
@@ -63,6 +67,8 @@ class Received:
             "closed": self.closed,
             "client_left": self.client_left,
             "client_left_after_ms": self.client_left_after_ms,
+            "refused": self.refused,
+            "refusal": self.refusal,
         }
 
 
@@ -96,6 +102,11 @@ class Ledger:
         """Note which answer was chosen."""
         with self._changed:
             record.answered_by, record.answered_index = source, index
+
+    def refused(self, record: Received, rule: str, words: str) -> None:
+        """Note that a rule of the real API was broken."""
+        with self._changed:
+            record.refused, record.refusal = rule, words
 
     def left(self, record: Received) -> None:
         """Note that the client is gone; later notes do not count."""

@@ -108,13 +108,16 @@ class StandIn:
             upstream.wait_received(1)
 
     All methods may be called from any thread but block; in async code call the waiting ones in a worker thread.
+    `strict`: requests that the real API would refuse are refused in its words, and use up no scripted answer.
     """
 
-    def __init__(self, *, host: str = HOST, port: int = 0, pace_ms: float = DEFAULT_PACE_MS) -> None:
+    def __init__(
+        self, *, host: str = HOST, port: int = 0, pace_ms: float = DEFAULT_PACE_MS, strict: bool = True
+    ) -> None:
         _check_loopback(host)
         self._repertoire = Repertoire(DemoModel(pace_ms))
         self._ledger = Ledger()
-        self._app = Application(self._repertoire, self._ledger)
+        self._app = Application(self._repertoire, self._ledger, strict=strict)
         self._host, self._port = host, port
         self._base_url: str | None = None
         self._thread: threading.Thread | None = None
@@ -212,6 +215,11 @@ class StandIn:
     def messages(self) -> list[Received]:
         """The records of POST /v1/messages only."""
         return [record for record in self._ledger.snapshot() if record.path == "/v1/messages"]
+
+    @property
+    def refusals(self) -> list[tuple[str, Received]]:
+        """The requests that the real API would have refused, each with the rule that it broke."""
+        return [(record.refused, record) for record in self._ledger.snapshot() if record.refused is not None]
 
     def clear(self) -> None:
         """Forget records, scripts and released gates; streams that wait at a gate are let go."""

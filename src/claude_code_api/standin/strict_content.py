@@ -1,0 +1,101 @@
+"""Rules about single content blocks: texts, thoughts, and which block may stand in whose message."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from claude_code_api.standin.strict_request import Block, Request
+from claude_code_api.standin.strict_rows import Check, Found
+
+# Blocks of the assistant's messages alone, and of the user's alone.
+_ASSISTANTS: Final = ("tool_use", "thinking", "redacted_thinking")
+_USERS: Final = ("tool_result", "image", "document", "search_result")
+
+
+def _texts(request: Request) -> Iterator[Block]:
+    """All text blocks but those of the answer that the assistant has begun."""
+    last = len(request.messages) - 1
+    return (block for block in request.blocks("text") if block.message != last or block.role != "assistant")
+
+
+def _text_empty(request: Request) -> Found | None:
+    # A content that is an empty string is an empty message.
+    contents = [message.get("content") for message in request.messages]
+    empty = (block for block in _texts(request) if block.value.get("text") == "" and contents[block.message] != "")
+    return next(({"place": block.at} for block in empty), None)
+
+
+def _text_blank(request: Request) -> Found | None:
+    return next(({"place": block.at} for block in _texts(request) if _is_blank(block.value)), None)
+
+
+def _is_blank(text: Mapping[str, Any]) -> bool:
+    said = text.get("text")
+    return isinstance(said, str) and said != "" and not said.strip()
+
+
+def _system_texts(request: Request) -> list[Mapping[str, Any]]:
+    system = request.get("system")
+    return [one for one in system if isinstance(one, dict)] if isinstance(system, list) else []
+
+
+def _system_empty(request: Request) -> Found | None:
+    return {} if any(one.get("text") == "" for one in _system_texts(request)) else None
+
+
+def _system_blank(request: Request) -> Found | None:
+    return {} if any(_is_blank(one) for one in _system_texts(request)) else None
+
+
+def _assistants_block(request: Request) -> Found | None:
+    for block in request.blocks(*_ASSISTANTS):
+        if block.role != "assistant":
+            return {"index": block.message, "kind": block.kind}
+    return None
+
+
+def _users_block(request: Request) -> Found | None:
+    for block in request.blocks(*_USERS):
+        if block.role == "assistant":
+            return {"index": block.message, "kind": block.kind}
+    return None
+
+
+def _thinking_signature(request: Request) -> Found | None:
+    """Only what cannot be a signature of any key is refused: the stand-in has no key."""
+    for block in request.blocks("thinking"):
+        if not _like_base64(block.value.get("signature")):
+            return {"index": block.message, "block": block.index}
+    return None
+
+
+def _redacted_data(request: Request) -> Found | None:
+    for block in request.blocks("redacted_thinking"):
+        if not _like_base64(block.value.get("data")):
+            return {"index": block.message, "block": block.index}
+    return None
+
+
+def _like_base64(value: object) -> bool:
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_" if set(value) & {"-", "_"} else None)
+    except (binascii.Error, ValueError):
+        return False
+    return value.isascii() and not any(sign.isspace() for sign in value)
+
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "text_empty": _text_empty,
+    "text_blank": _text_blank,
+    "system_empty": _system_empty,
+    "system_blank": _system_blank,
+    "assistants_block": _assistants_block,
+    "users_block": _users_block,
+    "thinking_signature": _thinking_signature,
+    "redacted_data": _redacted_data,
+}
