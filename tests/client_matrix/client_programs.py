@@ -10,14 +10,15 @@ from typing import Any
 
 import orjson
 
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 # Resolved by the shell's rules and not by the file system's: Python finds its environment by the link.
 PROGRAMS = ROOT / ".venv-clients" / "bin"
 AIDER = ROOT / ".venv-aider" / "bin" / "aider"
-# Some need seconds to be imported, more on a machine that is busy.
-PATIENCE_S = 90
+# Some need seconds to be imported, more on a machine that is busy, and a scenario is several requests.
+PATIENCE_S = 2 * BOUND_S
 
 EVERYWHERE = ("whole", "stream", "tools", "tools_stream", "structured", "unknown_model", "rate_limited", "cut")
 

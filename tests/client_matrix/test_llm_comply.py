@@ -15,7 +15,7 @@ from tests.client_matrix.client_programs import PATIENCE_S, PROGRAMS, environmen
 from tests.client_matrix.scripted_model import MODELS, calls, results_in
 from tests.http.loopback import KEY, answer_events, running
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(PATIENCE_S + 10)]
+pytestmark = pytest.mark.clients
 
 
 def model() -> ScriptedEngine:

@@ -12,7 +12,7 @@ from tests.client_matrix.client_programs import PATIENCE_S, Client, performs
 from tests.client_matrix.scripted_model import MODELS, UNICODE, model_for, results_in
 from tests.http.loopback import running
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(PATIENCE_S + 10)]
+pytestmark = pytest.mark.clients
 HELPERS = ("helper", "structured_stream", "models")
 LENGTHS = ("thinking", "length", "structured_stream")
 SCHEMA = ("structured_by_schema",)

@@ -10,7 +10,7 @@ from claude_code_api.standin import Answer, StandIn, Text, ToolUse
 from tests.client_matrix.client_programs import PATIENCE_S, Client, performs
 from tests.clients.whole_way import whole_way
 
-pytestmark = [pytest.mark.clients, pytest.mark.real_cli, pytest.mark.timeout(PATIENCE_S + 10)]
+pytestmark = [pytest.mark.clients, pytest.mark.real_cli]
 
 CLIENTS = (
     Client("openai-node", "openai_chat.mjs"),

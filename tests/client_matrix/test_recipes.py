@@ -16,7 +16,7 @@ from tests.client_matrix.client_programs import AIDER, PATIENCE_S, PROGRAMS, ROO
 from tests.client_matrix.scripted_model import MODELS, POINT, calls
 from tests.http.loopback import answer_events, running
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(PATIENCE_S + 10)]
+pytestmark = pytest.mark.clients
 PAGES = ROOT / "docs" / "clients"
 NODE_PROGRAMS = ROOT / "clients" / "node" / "node_modules" / ".bin"
 NOT_RUN = "Not run by our tests"

@@ -11,6 +11,7 @@ import pytest
 from claude_code_api.standin import Answer as Scripted
 from claude_code_api.standin import Gate, StandIn, Text, Usage
 from tests.clients.whole_way import whole_way
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import KEY
 
 pytestmark = pytest.mark.real_cli
@@ -25,7 +26,7 @@ async def test_fifty_at_once_are_one_request_to_the_model(tmp_path: Path, upstre
     headers = {"authorization": f"Bearer {KEY}", "idempotency-key": "the-key"}
     async with (
         whole_way(tmp_path, upstream, warm=True) as (gateway, _),
-        httpx2.AsyncClient(base_url=gateway.url, headers=headers, trust_env=False, timeout=15) as http,
+        httpx2.AsyncClient(base_url=gateway.url, headers=headers, trust_env=False, timeout=BOUND_S) as http,
     ):
 
         async def ask() -> httpx2.Response:

@@ -19,6 +19,7 @@ from claude_code_api.http.options import HttpOptions
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import Failed
 from tests.dialects.event_lines import load_events
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import CLAUDE_MODEL, KEY, Door, Running, answer_events, asking, plays, running, says, stops_at
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -27,7 +28,7 @@ MESSAGES: Any = asking()["messages"]
 
 @asynccontextmanager
 async def official(gateway: Running, **options: Any) -> AsyncIterator[openai.AsyncOpenAI]:
-    http = httpx2.AsyncClient(trust_env=False)
+    http = httpx2.AsyncClient(trust_env=False, timeout=BOUND_S)
     settings = {"api_key": KEY, "base_url": gateway.url + "/v1", "max_retries": 0, "http_client": http, **options}
     async with openai.AsyncOpenAI(**settings) as client:
         yield client
@@ -93,7 +94,7 @@ def test_the_client_without_async() -> None:
 
     def talk(url: str) -> tuple[str, list[str], list[str]]:
         with (
-            httpx2.Client(trust_env=False) as http,
+            httpx2.Client(trust_env=False, timeout=BOUND_S) as http,
             openai.OpenAI(api_key=KEY, base_url=url + "/v1", http_client=http) as client,
         ):
             whole = client.chat.completions.create(model="sonnet", messages=MESSAGES)
@@ -222,7 +223,7 @@ async def test_headers_and_ids(gateway: Running) -> None:
 
 
 async def test_one_connection_serves_many_requests(gateway: Running) -> None:
-    http = httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=1))
+    http = httpx2.AsyncClient(trust_env=False, timeout=BOUND_S, limits=httpx2.Limits(max_connections=1))
     async with official(gateway, http_client=http) as client:
         for number in range(15):
             if number % 2:
@@ -285,7 +286,7 @@ async def test_a_client_that_loses_patience_ends_the_turn(stream: bool) -> None:
     quiet = HttpOptions(heartbeat_s=1000)
     async with (
         running(stops_at(3, Door(), "a", "b"), http=quiet) as gateway,
-        official(gateway, timeout=0.2) as client,
+        official(gateway, timeout=httpx2.Timeout(BOUND_S, read=0.2)) as client,
     ):
         with pytest.raises((openai.APITimeoutError, httpx2.ReadTimeout)):
             await (read_stream(client, []) if stream else client.chat.completions.create(model="m", messages=MESSAGES))

@@ -9,6 +9,7 @@ import pytest
 from claude_code_api.engine.scripted import ScriptedEngine, Step
 from claude_code_api.flow.ports import Plan
 from claude_code_api.turn.request import TextBlock
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import KEY, Running, answer_events, running
 
 
@@ -19,7 +20,7 @@ def answers_the_prompt(plan: Plan) -> list[Step]:
 
 
 async def client_of(gateway: Running) -> openai.AsyncOpenAI:
-    http = httpx2.AsyncClient(trust_env=False)
+    http = httpx2.AsyncClient(trust_env=False, timeout=BOUND_S)
     return openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", http_client=http)
 
 

@@ -17,6 +17,7 @@ from claude_code_api.flow.ports import Plan
 from claude_code_api.turn.events import Ended, EndReason, PartDelta, PartEnded, PartKind, PartStarted, Started
 from claude_code_api.turn.request import ToolResultBlock
 from tests.dialects.event_lines import load_events
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import KEY, Door, Running, answer_events, plays, running, says, stops_at
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -31,7 +32,7 @@ ADD: Any = {
 
 @asynccontextmanager
 async def official(gateway: Running) -> AsyncIterator[openai.AsyncOpenAI]:
-    http = httpx2.AsyncClient(trust_env=False)
+    http = httpx2.AsyncClient(trust_env=False, timeout=BOUND_S)
     async with openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", max_retries=0, http_client=http) as client:
         yield client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from claude_code_api.standin import Answer, Break, StandIn, Text, fails
 from tests.clients.whole_way import whole_way
+from tests.engine.impatient import Impatient
 
 pytestmark = pytest.mark.real_cli
 
@@ -58,11 +60,14 @@ async def test_a_status_has_its_answer_and_its_time_to_come_back(tmp_path: Path,
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "fresh"])
-async def test_a_connection_that_fails_is_told_apart_from_an_answer(tmp_path: Path, warm: bool) -> None:
+async def test_a_connection_that_fails_is_told_apart_from_an_answer(
+    tmp_path: Path, warm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watchdogs = Impatient.over_all(monkeypatch)
     cut, stall = Answer(hold=Break("cut")), Answer(hold=Break("stall"))
     broken = Answer((Text(pieces=("a", Break("error"))),))
     with StandIn(pace_ms=0) as upstream:
-        async with whole_way(tmp_path, upstream, warm=warm, silence_s=0.6) as (gateway, _):
+        async with whole_way(tmp_path, upstream, warm=warm) as (gateway, _):
             for answer, expected in (
                 (cut, (502, SERVER, "upstream_error")),
                 (stall, (504, SERVER, "upstream_timeout")),
@@ -70,7 +75,12 @@ async def test_a_connection_that_fails_is_told_apart_from_an_answer(tmp_path: Pa
             ):
                 upstream.clear()
                 upstream.always(answer)
-                response = await gateway.post(model="haiku")
+                asked = asyncio.create_task(gateway.post(model="haiku"))
+                await asyncio.to_thread(upstream.wait_received)
+                if answer is stall:
+                    for dog in watchdogs:
+                        dog.run_out()
+                response = await asked
                 assert seen(response) == expected
                 assert "retry-after" not in response.headers
                 assert len(upstream.messages) == 1

@@ -20,6 +20,7 @@ from claude_code_api.engine.scripted import ScriptedEngine
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.standin import StandIn
 from claude_code_api.storage.before_images import BeforeImageFiles
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import KEY, PATIENCE_S, Running, running
 
 
@@ -29,7 +30,7 @@ async def whole_way(
     upstream: StandIn,
     *,
     warm: bool = False,
-    silence_s: float = 15,
+    silence_s: float = BOUND_S,
     data_dir: Path | None = None,
     patience_s: float = PATIENCE_S,
     flow: FlowOptions | None = None,
@@ -51,8 +52,8 @@ async def whole_way(
     try:
         async with (
             running(cast("ScriptedEngine", engine), data_dir=data_dir, patience_s=patience_s, flow=flow) as gateway,
-            httpx2.AsyncClient(trust_env=False) as http,
-            openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", http_client=http) as client,
+            httpx2.AsyncClient(trust_env=False, timeout=BOUND_S) as http,
+            openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", http_client=http, timeout=BOUND_S) as client,
         ):
             yield gateway, client
     finally:

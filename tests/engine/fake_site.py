@@ -25,6 +25,7 @@ from claude_code_api.turn.order import Order
 from claude_code_api.turn.request import Message, TextBlock, TurnRequest
 from tests.engine.fake_cli import Step
 from tests.engine.frames import Line
+from tests.harness.waiting import BOUND_S
 
 KEY = "sk-made-up"
 PROGRAM = """\
@@ -96,6 +97,17 @@ class FakeSite:
         return json.loads((self.directory / "seen.json").read_text())
 
     @property
+    def started(self) -> bool:
+        """Whether a process has begun."""
+        return (self.directory / "seen.json").exists()
+
+    @property
+    def lines_told(self) -> int:
+        """How many lines it has taken, the last of them perhaps only in part on the disk."""
+        file = self.directory / "stdin.jsonl"
+        return file.read_bytes().count(b"\n") if file.exists() else 0
+
+    @property
     def stdin(self) -> list[Any]:
         return [json.loads(line) for line in (self.directory / "stdin.jsonl").read_text().splitlines()]
 
@@ -111,7 +123,7 @@ class FakeSite:
 
     @asynccontextmanager
     async def process(
-        self, *, silence_s: float = 10.0, within_s: float = 10.0, initialized: bool = True
+        self, *, silence_s: float = BOUND_S, within_s: float = BOUND_S, initialized: bool = True
     ) -> AsyncIterator[CliProcess]:
         home = Home(self.directory / "home")
         home.make()

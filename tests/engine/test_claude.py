@@ -17,10 +17,13 @@ from claude_code_api.turn.events import Ended, EndReason, Failed, TurnEvent
 from claude_code_api.turn.request import Limits, Message, Sampling, TextBlock
 from tests.engine import frames
 from tests.engine.fake_site import KEY, FakeSite, alive, end_of, plan, played
+from tests.harness.waiting import BOUND_S, until_in_loop
 
 STARTED = played(frames.start(), frames.opened(), frames.text("a"))
 SAYS = played(*frames.says("a"))
-FAST = EngineOptions(start_s=0.5, silence_s=10)
+PATIENT = EngineOptions(start_s=BOUND_S, silence_s=BOUND_S)
+# For a start that never comes.
+IMPATIENT = EngineOptions(start_s=0.5)
 
 
 def nothing_left(fake: FakeSite, engine: ClaudeEngine) -> None:
@@ -43,7 +46,7 @@ async def refused(engine: ClaudeEngine) -> ErrorKind:
 
 
 async def test_a_turn_and_nothing_left(fake: FakeSite) -> None:
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     fake.script(SAYS)
     system = (TextBlock("one"),)
     events = await turn(engine, system=system, limits=Limits(7))
@@ -58,7 +61,7 @@ async def test_a_turn_and_nothing_left(fake: FakeSite) -> None:
 
 
 async def test_without_credentials_nothing_is_started(fake: FakeSite) -> None:
-    engine = ClaudeEngine(FAST, Site(fake.site.binary, Credentials(), fake.site.run_directory))
+    engine = ClaudeEngine(PATIENT, Site(fake.site.binary, Credentials(), fake.site.run_directory))
     assert await refused(engine) is ErrorKind.NO_CREDENTIALS
     assert not (fake.directory / "seen.json").exists()
     nothing_left(fake, engine)
@@ -77,18 +80,20 @@ BROKEN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", list(BROKEN))
 async def test_a_cli_that_cannot_start_is_unavailable_and_gone(fake: FakeSite, name: str) -> None:
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(IMPATIENT if name == "never answers" else PATIENT, fake.site)
     fake.script(**BROKEN[name])
     assert await refused(engine) is ErrorKind.ENGINE_UNAVAILABLE
     nothing_left(fake, engine)
-    # The next request finds a working one.
+    # The next request finds a working one, which may be slow to start.
+    if name == "never answers":
+        engine = ClaudeEngine(PATIENT, fake.site)
     fake.script(SAYS)
     assert end_of(await turn(engine)) == Ended(EndReason.STOP)
 
 
 @pytest.mark.parametrize("binary", ["/no/such/claude", "/etc/hostname", "/etc"])
 async def test_no_program_is_unavailable(fake: FakeSite, binary: str) -> None:
-    engine = ClaudeEngine(FAST, Site(Path(binary), Credentials(api_key=KEY), fake.site.run_directory))
+    engine = ClaudeEngine(PATIENT, Site(Path(binary), Credentials(api_key=KEY), fake.site.run_directory))
     assert await refused(engine) is ErrorKind.ENGINE_UNAVAILABLE
     nothing_left(fake, engine)
 
@@ -96,13 +101,13 @@ async def test_no_program_is_unavailable(fake: FakeSite, binary: str) -> None:
 async def test_a_directory_that_cannot_be_made_is_unavailable(fake: FakeSite) -> None:
     file = fake.directory / "a-file"
     file.touch()
-    engine = ClaudeEngine(FAST, Site(fake.site.binary, Credentials(api_key=KEY), file))
+    engine = ClaudeEngine(PATIENT, Site(fake.site.binary, Credentials(api_key=KEY), file))
     assert await refused(engine) is ErrorKind.ENGINE_UNAVAILABLE
 
 
 @pytest.mark.parametrize("end", [{"exit": 1}, {"raw": "garbage\n"}, {"kill": 9}])
 async def test_a_death_in_the_middle_is_one_failure_and_nothing_left(fake: FakeSite, end: dict[str, Any]) -> None:
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     fake.script([*STARTED, end])
     failed = end_of(await turn(engine))
     assert isinstance(failed, Failed)
@@ -111,7 +116,7 @@ async def test_a_death_in_the_middle_is_one_failure_and_nothing_left(fake: FakeS
 
 
 async def test_leaving_before_a_word_was_read_interrupts(fake: FakeSite) -> None:
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     fake.script([*STARTED, {"wait": 1}, *played(frames.aborted())])
     async with engine.lease(plan()):
         assert engine.live == 1
@@ -120,7 +125,7 @@ async def test_leaving_before_a_word_was_read_interrupts(fake: FakeSite) -> None
 
 
 async def test_leaving_by_an_error_leaves_nothing(fake: FakeSite) -> None:
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     fake.script([*STARTED, {"wait": 1}, *played(frames.aborted())])
 
     async def fails() -> None:
@@ -133,12 +138,13 @@ async def test_leaving_by_an_error_leaves_nothing(fake: FakeSite) -> None:
     nothing_left(fake, engine)
 
 
-SLOW: dict[str, dict[str, Any]] = {
-    "starting": {"start": [{"hang": 1}]},
-    "initializing": {"unanswered": ["initialize"]},
-    "seating": {"unanswered": ["set_max_thinking_tokens"]},
-    "answering": {"turns": [[*STARTED, {"wait": 1}, *played(frames.aborted())]]},
-    "stuck": {"turns": [[*STARTED, {"hang": 1}]], "ignore_sigterm": True},
+# What the CLI does, and how many lines it has been told by then.
+SLOW: dict[str, tuple[dict[str, Any], int]] = {
+    "starting": ({"start": [{"hang": 1}]}, 0),
+    "initializing": ({"unanswered": ["initialize"]}, 1),
+    "seating": ({"unanswered": ["set_max_thinking_tokens"]}, 2),
+    "answering": ({"turns": [[*STARTED, {"wait": 1}, *played(frames.aborted())]]}, 3),
+    "stuck": ({"turns": [[*STARTED, {"hang": 1}]], "ignore_sigterm": True}, 3),
 }
 
 
@@ -148,11 +154,13 @@ async def test_a_request_that_is_cancelled_leaves_nothing(
 ) -> None:
     for name in ("process.DRAIN_S", "child.EOF_S", "child.TERM_S"):
         monkeypatch.setattr(f"claude_code_api.engine.{name}", 0.3)
-    engine = ClaudeEngine(EngineOptions(start_s=10), fake.site)
-    fake.script(**{"turns": [], **SLOW[phase]})
+    engine = ClaudeEngine(PATIENT, fake.site)
+    script, lines = SLOW[phase]
+    fake.script(**{"turns": [], **script})
     request = asyncio.create_task(turn(engine))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(request, 0.4)
+    await until_in_loop(lambda: fake.started and fake.lines_told >= lines, f"a CLI that is {phase}")
+    request.cancel()
+    await asyncio.wait([request])
     assert request.cancelled()
     await engine.close()
     nothing_left(fake, engine)
@@ -169,7 +177,7 @@ async def test_cancelled_at_any_moment_of_the_start_it_leaves_nothing(fake: Fake
 
 
 async def test_each_turn_has_a_home_of_its_own(fake: FakeSite) -> None:
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     homes = set()
     for _ in range(2):
         fake.script([*STARTED, {"wait": 1}, *played(frames.aborted())])
@@ -189,7 +197,7 @@ async def test_many_turns_at_once(fake: FakeSite) -> None:
 
 
 async def test_closing_ends_what_runs(fake: FakeSite) -> None:
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     fake.script([*STARTED, {"wait": 1}, *played(frames.aborted())])
     async with engine.lease(plan()) as lease:
         batches = lease.batches()
@@ -200,7 +208,7 @@ async def test_closing_ends_what_runs(fake: FakeSite) -> None:
 
 
 async def test_the_offer_is_asked_once_and_again_after_a_failure(fake: FakeSite) -> None:
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     fake.script(refused={"initialize": "not now"})
     with pytest.raises(TurnRefusedError):
         await engine.offer()
@@ -222,7 +230,7 @@ async def test_item_06_no_byte_of_a_request_is_in_argv_or_environment(fake: Fake
     messages = [Message("user", (TextBlock(next(marks)),))]
     for _ in range(number):
         messages += [Message("assistant", (TextBlock(next(marks)),)), Message("user", (TextBlock(next(marks)),))]
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     fake.script(SAYS)
     fields: dict[str, Any] = {
         "system": (TextBlock(next(marks)),),

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from claude_code_api.engine.process import ControlRefusedError, ProcessDeadError, ProcessState
+from claude_code_api.engine.process_turn import RunningTurn
 from claude_code_api.turn.errors import ErrorKind
 from claude_code_api.turn.events import Ended, EndReason, Failed, PartDelta, TurnEvent
 from tests.engine import frames
 from tests.engine.fake_cli import Step
 from tests.engine.fake_site import FakeSite, alive, begin, end_of, events_of, played
+from tests.engine.impatient import Impatient
+from tests.harness.waiting import BOUND_S, until_in_loop
 
 STARTED = played(frames.start(), frames.opened(), frames.text("a"))
 SAYS = played(*frames.says("a"))
@@ -35,6 +38,14 @@ def said(events: list[TurnEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, PartDelta))
 
 
+async def until_said(turn: RunningTurn, text: str) -> list[TurnEvent]:
+    """Read until so much has been said."""
+    events: list[TurnEvent] = []
+    while said(events) != text:
+        events += await anext(turn.mailbox.batches())
+    return events
+
+
 def kind_of(events: list[TurnEvent]) -> ErrorKind:
     end = end_of(events)
     assert isinstance(end, Failed), end
@@ -47,7 +58,7 @@ async def test_the_states_of_a_good_life(fake: FakeSite) -> None:
     states = []
     async with fake.process(initialized=False) as process:
         states.append(process.state)
-        assert (await process.initialize("be brief", within_s=10))["claude_code_version"] == "99.0.0"
+        assert (await process.initialize("be brief", within_s=BOUND_S))["claude_code_version"] == "99.0.0"
         states.append(process.state)
         turn = await begin(process)
         states.append(process.state)
@@ -252,25 +263,31 @@ async def test_a_line_over_the_limit_is_the_end(fake: FakeSite, monkeypatch: pyt
         assert (said(events), kind_of(events)) == ("a", ErrorKind.ENGINE_DIED)
 
 
-async def test_silence_ends_the_turn_and_the_process_goes_on(fake: FakeSite) -> None:
+async def test_silence_ends_the_turn_and_the_process_goes_on(fake: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    watchdogs = Impatient.over_all(monkeypatch)
     fake.script([*STARTED, {"wait": 1}, *played(frames.aborted())], SAYS)
-    async with fake.process(silence_s=0.2) as process:
+    async with fake.process() as process:
         turn = await begin(process)
-        events = await events_of(turn)
+        before = await until_said(turn, "a")
+        watchdogs[-1].run_out()
+        events = [*before, *[event async for batch in turn.mailbox.batches() for event in batch]]
         assert (said(events), kind_of(events)) == ("a", ErrorKind.UPSTREAM_TIMEOUT)
         await turn.finished.wait()
         assert process.state is ProcessState.READY
         assert said(await events_of(await begin(process, "u-2"))) == "a"
 
 
-async def test_a_slow_reader_is_not_the_models_silence(fake: FakeSite) -> None:
+async def test_a_slow_reader_is_not_the_models_silence(fake: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    watchdogs = Impatient.over_all(monkeypatch)
     words = "b" * 1000
     fake.script([*STARTED, *played(*[frames.text(words)] * 600), *SAYS[3:]])
-    async with fake.process(silence_s=0.4) as process:
+    async with fake.process() as process:
         turn = await begin(process)
-        with pytest.raises(TimeoutError):
-            # Nobody reads: the owner stops at a full mailbox, for longer than silence may last and is looked for.
-            await asyncio.wait_for(turn.finished.wait(), 2.5)
+        # Nobody reads: the owner stops at a full mailbox, for longer than silence may last and is looked for.
+        await until_in_loop(lambda: turn.mailbox.full, "a full mailbox")
+        for _ in range(3):
+            watchdogs[-1].run_out()
+        assert not turn.finished.is_set()
         assert turn.mailbox.full
         events = await events_of(turn)
         assert (said(events), end_of(events)) == ("a" + words * 600, Ended(EndReason.STOP))
@@ -299,14 +316,14 @@ async def test_a_refused_start_explains_itself(fake: FakeSite) -> None:
     fake.script(start=[{"stderr": "cannot resume"}, {"exit": 1}])
     async with fake.process(initialized=False) as process:
         with pytest.raises(ProcessDeadError, match="exit code 1; stderr: cannot resume"):
-            await process.initialize(None, within_s=10)
+            await process.initialize(None, within_s=BOUND_S)
 
 
 async def test_a_slow_start_is_waited_for(fake: FakeSite) -> None:
     gate = fake.gate("gate")
     fake.script(start=[{"gate": gate}])
     async with fake.process(initialized=False) as process:
-        waiting = asyncio.ensure_future(process.initialize(None, within_s=10))
+        waiting = asyncio.ensure_future(process.initialize(None, within_s=BOUND_S))
         await fake.open_gate(gate)
         await waiting
         assert process.state is ProcessState.READY

@@ -20,8 +20,9 @@ from claude_code_api.turn.events import Ended, EndReason
 from tests.engine import frames
 from tests.engine.fake_cli import Step
 from tests.engine.fake_site import FakeSite, end_of, plan, played
+from tests.harness.waiting import BOUND_S
 
-FAST = EngineOptions(start_s=0.5)
+PATIENT = EngineOptions(start_s=BOUND_S)
 IDENTITY = {"type": "text", "text": "You are Claude."}
 SAID = "/compact @/etc/passwd !ls #note --help"
 CUT = [frames.start(), frames.opened(), frames.text("word"), frames.closed(), frames.stopped("max_tokens")]
@@ -88,7 +89,7 @@ def ground(change: Callable[[list[dict[str, Any]]], object] = lambda _: None) ->
 async def found(fake: FakeSite, upstream: Ground, turns: Sequence[list[Step]] = TURNS, **script: Any) -> Proof:
     """Prove the fake, and see that nothing is left of it."""
     fake.script(*turns, *([TURNS[0]] * 2), **{"answers": REWOUND, **script})
-    proof = await prove(FAST, fake.site, upstream)
+    proof = await prove(PATIENT, fake.site, upstream)
     assert list(fake.site.run_directory.iterdir()) == []
     return proof
 
@@ -195,7 +196,7 @@ async def test_a_cli_that_refuses_is_not_used_that_way(fake: FakeSite, name: str
     script = dict(REFUSALS[name])
     proof = await found(fake, ground(), script.pop("turns", TURNS), **script)
     assert not proof.overlay
-    engine = ClaudeEngine(FAST, fake.site)
+    engine = ClaudeEngine(PATIENT, fake.site)
     engine.trust(proof)
     engine.prepare("sonnet")
     (fake.directory / "stdin.jsonl").unlink(missing_ok=True)
@@ -223,7 +224,7 @@ async def test_a_request_of_another_shape_is_wrong_and_no_accident(fake: FakeSit
 
 
 async def test_trust_wants_a_proof_a_key_and_the_operators_leave(fake: FakeSite) -> None:
-    engine = ClaudeEngine(EngineOptions(start_s=0.5, seating=Seating.FRESH), fake.site)
+    engine = ClaudeEngine(EngineOptions(start_s=BOUND_S, seating=Seating.FRESH), fake.site)
     engine.trust(Proof({"all": True}))
     engine.prepare("sonnet")
     assert not NOTHING_PROVED.overlay

@@ -16,6 +16,7 @@ import pytest
 
 from claude_code_api.engine.launch import WARDEN
 from tests.engine.fake_site import alive
+from tests.harness.waiting import BOUND_S
 
 LONG = "1000"
 # A child that nobody finds by session, group or parent.
@@ -70,7 +71,7 @@ def sh(script: str) -> tuple[str, str, str]:
     return "/bin/sh", "-c", script
 
 
-def gone(pid: int, within_s: float = 5) -> bool:
+def gone(pid: int, within_s: float = BOUND_S) -> bool:
     """Wait for the end of somebody else's child."""
     with suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
@@ -93,19 +94,20 @@ def gone(pid: int, within_s: float = 5) -> bool:
 )
 def test_the_exit_code_is_the_commands(command: tuple[str, ...], code: int) -> None:
     with warden(*command) as started:
-        assert started.process.wait(10) == code
+        assert started.process.wait(BOUND_S) == code
 
 
 def test_what_cannot_start_says_so() -> None:
     with warden("/no/such/program") as started:
         assert (
-            started.process.communicate(timeout=10)[1] == b"cannot start /no/such/program: No such file or directory\n"
+            started.process.communicate(timeout=BOUND_S)[1]
+            == b"cannot start /no/such/program: No such file or directory\n"
         )
 
 
 def test_standard_streams_are_the_commands() -> None:
     with warden(*sh("cat; echo words >&2; exit 3")) as started:
-        assert started.process.communicate(b"in and out", timeout=10) == (b"in and out", b"words\n")
+        assert started.process.communicate(b"in and out", timeout=BOUND_S) == (b"in and out", b"words\n")
         assert started.process.returncode == 3
 
 
@@ -122,7 +124,7 @@ def test_the_command_gets_three_descriptors_and_no_more() -> None:
     os.set_inheritable(stray, True)
     try:
         with warden("/bin/ls", "/proc/self/fd") as started:
-            listed = started.process.communicate(timeout=10)[0].split()
+            listed = started.process.communicate(timeout=BOUND_S)[0].split()
     finally:
         os.close(stray)
         os.close(other)
@@ -132,7 +134,7 @@ def test_the_command_gets_three_descriptors_and_no_more() -> None:
 
 def test_files_are_private_and_no_core_is_written() -> None:
     with warden(*sh("umask; ulimit -c")) as started:
-        assert started.process.communicate(timeout=10)[0].split() == [b"0077", b"0"]
+        assert started.process.communicate(timeout=BOUND_S)[0].split() == [b"0077", b"0"]
 
 
 @pytest.mark.parametrize("script", [LOST, ORPHAN, f"{LOST}; {ORPHAN}; {LOST}"])
@@ -142,7 +144,7 @@ def test_when_the_gateway_lets_go_everything_dies(script: str) -> None:
         pids = started.pids(count + 1)
         assert all(map(alive, pids))
         started.let_go()
-        assert started.process.wait(10) == 128 + signal.SIGKILL
+        assert started.process.wait(BOUND_S) == 128 + signal.SIGKILL
         assert not any(map(alive, pids))
 
 
@@ -156,7 +158,7 @@ def test_who_forks_while_being_killed_dies_as_well(tmp_path: Path, number: int) 
         for _ in born:
             assert started.process.poll() is None
         started.let_go()
-        assert started.process.wait(10) == 128 + signal.SIGKILL
+        assert started.process.wait(BOUND_S) == 128 + signal.SIGKILL
         assert _working_in(tmp_path) == []
 
 
@@ -173,7 +175,7 @@ def _working_in(directory: Path) -> list[Path]:
 def test_when_the_command_ends_by_itself_its_leftovers_die(script: str) -> None:
     with warden(*sh(f"{script}; exit 5")) as started:
         (pid,) = started.pids(1)
-        assert started.process.wait(10) == 5
+        assert started.process.wait(BOUND_S) == 5
         assert not alive(pid)
 
 
@@ -182,7 +184,7 @@ def test_a_sigterm_is_the_commands_and_its_leftovers_die(script: str) -> None:
     with warden(*sh(f"trap 'exit 9' TERM; {script}; echo $$; sleep {LONG} & wait")) as started:
         pids = started.pids(2)
         started.process.terminate()
-        assert started.process.wait(10) == 9
+        assert started.process.wait(BOUND_S) == 9
         assert not any(map(alive, pids))
 
 
@@ -193,7 +195,7 @@ def test_a_command_that_ignores_sigterm_stays_until_the_lifeline_goes() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             started.process.wait(0.2)
         started.let_go()
-        started.process.wait(10)
+        started.process.wait(BOUND_S)
         assert not alive(pid)
 
 
@@ -201,7 +203,7 @@ def test_a_killed_warden_takes_the_command_with_it() -> None:
     with warden(*sh(f"echo $$; exec sleep {LONG}")) as started:
         (pid,) = started.pids(1)
         started.process.kill()
-        started.process.wait(10)
+        started.process.wait(BOUND_S)
         assert gone(pid)
 
 

@@ -35,14 +35,15 @@ from claude_code_api.storage.options import StorageOptions
 from claude_code_api.telemetry import LogFormat, LogLevel, TelemetryOptions, set_up_logs
 from claude_code_api.turn.events import Ended, EndReason, PartDelta, PartEnded, PartKind, PartStarted, Started, Usage
 from claude_code_api.turn.profile import Profile
+from tests.harness.waiting import BOUND_S
 
 KEY = "cca-made-up-for-tests"
 CHAT = "/v1/chat/completions"
 CLAUDE_MODEL = "claude-test-1"
 # Well formed, and nobody's.
 SOME_ID = "00000000-0000-4000-8000-000000000000"
-# Under the limit of each test: its signal does not reach a test that waits on uvloop.
-PATIENCE_S = 15
+# Of all that a test says to one gateway; each single wait has half of it.
+PATIENCE_S = 2 * BOUND_S
 
 
 def with_key() -> Access:

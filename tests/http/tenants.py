@@ -20,6 +20,7 @@ from claude_code_api.engine.scripted import AskFor, ScriptedEngine, Step, WaitFo
 from claude_code_api.flow.ports import Plan
 from claude_code_api.turn.events import ApprovalWanted
 from claude_code_api.turn.request import TextBlock
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import CHAT, Door, Running, answer_events, running
 from tests.http.test_api_keys import make
 
@@ -33,7 +34,7 @@ COMMON = "what is two and two"
 # Real limits, so that the answers tell of them, and none that these tests come to.
 TERMS = {"requests_per_minute": 100_000, "burst": None, "profile": "edit"}
 BOBS_TERMS = {**TERMS, "scopes": ["turns", "manage", "usage", "monitor"], "budget_tokens": 10_000_000_000}
-PATIENCE_S = 100
+PATIENCE_S = 2 * BOUND_S
 
 Ids = dict[str, str]
 

@@ -15,6 +15,7 @@ from claude_code_api.http.options import HttpOptions
 from claude_code_api.http.pulse import Pulse
 from claude_code_api.turn.errors import ErrorKind, TurnError
 from claude_code_api.turn.events import Failed
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import CHAT, KEY, Door, asking, running, stops_at
 
 QUICK = HttpOptions(heartbeat_s=0.01)
@@ -176,5 +177,5 @@ async def test_a_client_that_leaves_between_comments(stream: bool) -> None:
     door = Door()
     async with running(stops_at(0, door), http=QUICK) as gateway:
         with pytest.raises(httpx2.ReadTimeout):
-            await gateway.http.post(CHAT, json=asking(stream=stream), timeout=httpx2.Timeout(5, read=0.001))
+            await gateway.http.post(CHAT, json=asking(stream=stream), timeout=httpx2.Timeout(BOUND_S, read=0.001))
         assert (await gateway.logs.request())["outcome"] == "client_left"

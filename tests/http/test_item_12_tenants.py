@@ -24,8 +24,6 @@ from tests.http.tenants import COMMON, MARK, PATIENCE_S, Ids, World, a_world, al
 from tests.http.test_api_keys import guarded_routes
 from tests.http.test_live import socket, told_until
 
-pytestmark = pytest.mark.timeout(PATIENCE_S + 20)
-
 SOCKET = "WEBSOCKET"
 # What stands for itself in a path.
 PLACE = re.compile(r"\{\w+\}")

@@ -32,6 +32,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.errors import UnsupportedSchema
 from schemathesis.core.result import Ok
 
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import CHAT, KEY, Running, running
 
 BODIES: dict[str, Any] = {
@@ -132,7 +133,7 @@ class MakesUp:
 
     def make_something(self) -> dict[str, str]:
         """Make what the ids of a path can stand for: an operation may have removed the last ones."""
-        with httpx2.Client(base_url=self.url, headers=AUTHORIZATION, trust_env=False) as http:
+        with httpx2.Client(base_url=self.url, headers=AUTHORIZATION, trust_env=False, timeout=BOUND_S) as http:
             found = {
                 f"{kind}_id": http.post(f"/v1/{kind}s", json={"name": kind} if kind == "project" else {}).json()["id"]
                 for kind in ("project", "session")
@@ -203,7 +204,6 @@ def bad_lines(gateway: Running) -> Iterator[dict[str, Any]]:
     return (line for line in gateway.logs.all() if line["level"] in ("error", "critical"))
 
 
-@pytest.mark.timeout(240)
 async def test_some_made_up_requests() -> None:
     await judged(300)
 

@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from claude_code_api.storage import engines
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import CHAT, Running, asking, running, says
 
 HERE = Path(__file__).parent
@@ -67,7 +68,7 @@ async def test_a_database_that_another_program_locks(
         with locked(data / "gateway.db"):
             for path, shape in ((CHAT, "server_error"), ("/v1/messages", "api_error")):
                 asked = asking("during", max_tokens=10, stream=True)
-                refused = await gateway.http.post(path, json=asked, timeout=2 * engines.BUSY_S + 5)
+                refused = await gateway.http.post(path, json=asked, timeout=BOUND_S)
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
                 assert refused.json()["error"]["type"] == shape
                 assert len(await sessions_of(gateway)) == 1

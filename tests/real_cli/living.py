@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from tests.harness.programs import all_ended
 
 
 def processes_of(directory: Path) -> dict[int, str]:
@@ -36,12 +37,10 @@ class Mourner:
             with suppress(ProcessLookupError):
                 self._descriptors.append(os.pidfd_open(pid))
 
-    def all_gone_after_s(self, since_s: float, within_s: float) -> float:
-        """Wait for the last of them; returns how long after `since_s` (monotonic) it went."""
+    def all_gone_after_s(self, since_s: float) -> float:
+        """Wait for the last of them; returns how long after `since_s` (monotonic) it went, for the record."""
         try:
-            for descriptor in self._descriptors:
-                left = max(0.0, since_s + within_s - time.monotonic())
-                assert select.select([descriptor], [], [], left)[0], f"still there after {within_s} s"
+            all_ended(self._descriptors)
             return time.monotonic() - since_s
         finally:
             for descriptor in self._descriptors:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from claude_code_api.turn.events import Ended, Failed, TurnEvent
 from claude_code_api.turn.order import Order
 from claude_code_api.turn.request import Block, Message, TextBlock, TurnRequest
 from claude_code_api.turn.result import TurnResult, fold
+from tests.harness.waiting import BOUND_S
 
 MODEL = "claude-haiku-4-5"
 KEY = "sk-ant-made-up-0123456789"
@@ -158,7 +159,7 @@ class Rig:
     upstream: StandIn
     directory: Path
     credentials: Credentials = field(default_factory=lambda: Credentials(api_key=KEY))
-    silence_s: float = 15.0
+    silence_s: float = BOUND_S
     _homes: Any = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -203,7 +204,7 @@ class Rig:
         launch = adapt(chat_launch(self.options, self.site, home, MODEL, seating.write_transcript(home)))
         process = CliProcess(await Child.spawn(launch), silence_s=self.silence_s)
         try:
-            await process.initialize(system, within_s=15)
+            await process.initialize(system, within_s=BOUND_S)
             fields = parameter_fields(request or asks("placeholder"))
             await process.controls([NO_THINKING, set_extra_body(json.dumps(fields))])
             yield Live(process, launch, home)
@@ -232,9 +233,3 @@ def terminal(events: Sequence[TurnEvent]) -> Ended | Failed:
     assert len(ends) == 1
     assert events[-1] is ends[0]
     return ends[0]
-
-
-async def within(seconds: float, waiting: Awaitable[T]) -> T:
-    """Wait, but not for ever."""
-    async with asyncio.timeout(seconds):
-        return await waiting

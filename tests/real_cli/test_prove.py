@@ -7,12 +7,12 @@ from claude_code_api.engine.claude import ClaudeEngine
 from claude_code_api.engine.prove import CACHE_NAME, Proof, remember
 from claude_code_api.turn.events import Ended, EndReason
 from tests.real_cli.living import processes_of
-from tests.real_cli.rig import Rig, asks, checked, plan, within
+from tests.real_cli.rig import Rig, asks, checked, plan
 
 
 async def test_everything_holds_and_is_known_from_then_on(rig: Rig) -> None:
     async with rig.engine() as engine:
-        proof = await within(10, look_at_the_cli(engine, rig.directory))
+        proof = await look_at_the_cli(engine, rig.directory)
         assert [name for name, holds in proof.held.items() if not holds] == []
         assert (proof.overlay, proof.changes_models, len(proof.held)) == (True, True, 10)
         # Its processes are gone, its directories as well, and the real upstream was not asked.

@@ -32,7 +32,6 @@ def test_the_corpus_is_large_enough() -> None:
     assert len(TEXTS) >= 200
 
 
-@pytest.mark.timeout(60)
 async def test_item_07_each_of_200_texts_is_literal_as_a_message(rig: Rig) -> None:
     async with rig.live() as live:
         for directory in (live.home.cwd, live.home.home):

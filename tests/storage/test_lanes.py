@@ -10,6 +10,7 @@ import pytest
 
 from claude_code_api.flow.ports import StoreError
 from claude_code_api.storage.lanes import Lanes
+from tests.harness.waiting import BOUND_S
 
 
 @pytest.fixture
@@ -27,13 +28,13 @@ class Hold:
 
     def __call__(self) -> str:
         self.begun.set()
-        assert self.go.wait(10)
+        assert self.go.wait(BOUND_S)
         self.done = True
         return "done"
 
 
 async def begun(hold: Hold) -> None:
-    assert await asyncio.to_thread(hold.begun.wait, 10)
+    assert await asyncio.to_thread(hold.begun.wait, BOUND_S)
 
 
 async def test_work_is_done_in_order_and_what_it_raises_comes_back(lanes: Lanes) -> None:

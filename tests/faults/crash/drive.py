@@ -137,7 +137,7 @@ class Gateway:
         began_s = time.monotonic()
         while (found := self.processes()) and time.monotonic() < began_s + GONE_S:
             with contextlib.suppress(AssertionError):
-                Mourner(list(found)).all_gone_after_s(began_s, within_s=GONE_S)
+                Mourner(list(found)).all_gone_after_s(began_s)
         return list(found.values())
 
 
