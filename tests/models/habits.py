@@ -109,7 +109,7 @@ def outcome(request: TurnRequest, model: str, control: RequestControl = AT_THE_D
         fitted = fit(request, TABLE.of(model), control)
     except TurnRefusedError as refused:
         return Outcome(None, {}, None, refused.error.param or "?")
-    laid = {**OF_THE_CLI, "model": model, **whole_request(fitted.request)}
+    laid = {**OF_THE_CLI, "model": TABLE.of(model).id, **whole_request(fitted.request)}
     body = {name: value for name, value in laid.items() if value is not None}
     return Outcome(fitted, body, refusal(body, {}, 0))
 
