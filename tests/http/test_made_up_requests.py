@@ -205,7 +205,7 @@ def bad_lines(gateway: Running) -> Iterator[dict[str, Any]]:
 
 
 async def test_some_made_up_requests() -> None:
-    await judged(300)
+    await judged(60)
 
 
 @pytest.mark.fuzz

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from claude_code_api.bench.load import LoadPlan, carry
+from claude_code_api.bench.load import LoadPlan, LoadReport, carry
 from claude_code_api.bench.measure import BenchError
 from claude_code_api.bench.picture import picture
 from claude_code_api.bench.report import Bar, as_json, load_json, show, show_load
-from claude_code_api.bench.run import Against, run
+from claude_code_api.bench.run import Against, Report, run
 from claude_code_api.bench.scenarios import plan_for
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -52,13 +52,28 @@ def run_bench(wanted: Wanted) -> int:
     def told() -> None:
         against = _against(wanted)
         plan = plan_for(_count(wanted.turns), _levels(wanted.at_once), quick=wanted.quick)
-        with Bar() as bar:
-            report = _until_stopped(lambda: run(plan, bar, against, wanted.standin_port))
-        show(report)
-        _write(wanted.json, as_json(report))
-        _write(wanted.picture, picture(report))
+        report = Report()
+        try:
+            with Bar() as bar:
+                _until_stopped(lambda: run(plan, bar, against, wanted.standin_port, report))
+        except (BenchError, OSError) as error:
+            if report.cut_short(str(error)):
+                _tell(wanted, report)
+            raise
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            if report.cut_short("stopped"):
+                _tell(wanted, report)
+            raise
+        _tell(wanted, report)
 
     return _judged(told)
+
+
+def _tell(wanted: Wanted, report: Report) -> None:
+    """Say what was measured, in all the ways that were asked for."""
+    show(report)
+    _write(wanted.json, as_json(report))
+    _write(wanted.picture, picture(report))
 
 
 def run_load(minutes: float, file: Path | None) -> int:
@@ -68,10 +83,15 @@ def run_load(minutes: float, file: Path | None) -> int:
     def told() -> None:
         if minutes <= 0:
             raise BenchError("the number of minutes has to be above 0")
-        with Bar() as bar:
-            report = _until_stopped(lambda: carry(LoadPlan(minutes=minutes), bar))
-        show_load(report)
-        _write(file, load_json(report))
+        report = LoadReport(LoadPlan(minutes=minutes))
+        try:
+            with Bar() as bar:
+                _until_stopped(lambda: carry(report, bar))
+        finally:
+            # Stopped or failed, it has seen something all the same.
+            if report.samples:
+                show_load(report)
+                _write(file, load_json(report))
         failures.extend(report.failures)
 
     return _judged(told) or (FAILED if failures else 0)

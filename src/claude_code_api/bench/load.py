@@ -112,9 +112,9 @@ class Overall(Protocol):
         ...
 
 
-async def carry(plan: LoadPlan, progress: Overall) -> LoadReport:
-    """Load a gateway of its own, and watch it."""
-    report = LoadReport(plan)
+async def carry(report: LoadReport, progress: Overall) -> None:
+    """Load a gateway of its own, and watch it; what is seen comes into the report at once."""
+    plan = report.plan
     async with AsyncExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="claude-code-api-load-")))
         file = root / "script.json"
@@ -139,7 +139,6 @@ async def carry(plan: LoadPlan, progress: Overall) -> LoadReport:
         await asyncio.sleep(REST_S)
         report.rested = _sample(gateway.pid)
     _judge(report)
-    return report
 
 
 async def _warm(gateway: Server) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import http.client
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ POLL_S: Final = 0.002
 HTTP_S: Final = 10.0
 TURN_S: Final = 60.0
 _URL: Final = re.compile(r"http://127\.0\.0\.1:\d+")
+# PR_SET_PDEATHSIG; see prctl(2).
+_SET_PARENT_DEATH_SIGNAL: Final = 1
 FAKE_KEY: Final = "sk-ant-bench-not-a-key"
 
 
@@ -90,6 +93,7 @@ async def server(
             stderr=file,
             # Ctrl-C is for this program, which then ends the others in order.
             start_new_session=True,
+            preexec_fn=_end_with(os.getpid()) if sys.platform == "linux" else None,
         )
         try:
             async with asyncio.timeout(START_S):
@@ -132,8 +136,28 @@ def _tail(output: Path) -> str:
     return _text_of(output)[-2000:].strip() or "it printed nothing"
 
 
+def _end_with(parent: int) -> Callable[[], None]:
+    """Have the process that is about to be started end with this one: killed, this one could end nothing any more."""
+
+    def before_it_starts() -> None:
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return before_it_starts
+
+
 async def end(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM, and SIGKILL for what does not listen."""
+    """SIGTERM, and SIGKILL for what does not listen; nothing of its group stays."""
+    try:
+        await _end_alone(process)
+    finally:
+        # It leads a group of its own.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _end_alone(process: asyncio.subprocess.Process) -> None:
     for number, patience_s in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, TERM_S)):
         if process.returncode is not None:
             return

@@ -183,7 +183,8 @@ def show(report: Report, console: Console | None = None) -> None:
         console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
     singles = [scenario for scenario in report.scenarios if scenario.width == 1 and "parallel" not in scenario.name]
     together = [scenario for scenario in report.scenarios if scenario not in singles]
-    for table in (*map(scenario_table, singles), parallel_table(together), process_table(report.repeated)):
+    tables = [*map(scenario_table, singles), *([parallel_table(together)] if together else [])]
+    for table in (*tables, process_table(report.repeated)):
         console.print()
         console.print(table)
     console.print()

@@ -8,7 +8,7 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -40,14 +40,21 @@ class Against:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """Everything that came out of a run."""
+    """What came out of a run, or has come so far."""
 
-    machine: dict[str, Any]
-    scenarios: list[Scenario]
-    repeated: list[Repeated]
-    notes: list[str]
+    machine: dict[str, Any] = field(default_factory=dict)
+    scenarios: list[Scenario] = field(default_factory=list)
+    repeated: list[Repeated] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def cut_short(self, why: str) -> bool:
+        """Keep what is whole, and say what is missing; returns whether there is anything."""
+        missing = ", ".join(scenario.name for scenario in self.scenarios if not scenario.series)
+        self.scenarios = [scenario for scenario in self.scenarios if scenario.series]
+        self.notes.insert(0, f"PARTIAL: {why}. Not measured: {missing or 'what comes after the scenarios'}")
+        return bool(self.scenarios or self.repeated)
 
 
 class Overall(Progress, Protocol):
@@ -58,10 +65,12 @@ class Overall(Progress, Protocol):
         ...
 
 
-async def run(plan: Plan, progress: Overall, against: Against | None, standin_port: int) -> Report:
-    """Measure everything in the plan."""
+async def run(plan: Plan, progress: Overall, against: Against | None, standin_port: int, report: Report) -> None:
+    """Measure everything in the plan, and put it into the report as it comes."""
     load_before = os.getloadavg()[0]
     one_by_one, following, together = sequential(plan), staying(plan), parallel(plan)
+    report.scenarios = [*one_by_one, *following, *together]
+    report.machine = _machine(load_before)
     async with AsyncExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="claude-code-api-bench-")))
         file = root / "script.json"
@@ -70,12 +79,10 @@ async def run(plan: Plan, progress: Overall, against: Against | None, standin_po
         standin: Server = await stack.enter_async_context(standin_server(root / "standin", file, standin_port))
         others = [HttpSystem("other", against.url, against.model)] if against else []
         fewer = 2 + len(others)
-        singles = sum(steps([scenario], 1 + fewer, plan.warm_ups) for scenario in one_by_one)
-        kept = sum(steps([scenario], fewer, plan.warm_ups) for scenario in following)
-        progress.begin(plan.starts + 3 + singles + kept + steps(together, fewer, plan.wide_warm_ups))
+        progress.begin(plan.starts + 3 + _waves(plan, one_by_one, following, together, fewer))
 
         widest = max(MAX_TURNS, *plan.levels)
-        imports = await import_time(root, plan.imports)
+        report.repeated.append(await import_time(root, plan.imports))
         progress.step("import of the command line")
         starts = await _starts(root, standin.url, binary, plan.starts - 1, progress)
         gateway: Server = await stack.enter_async_context(
@@ -84,7 +91,7 @@ async def run(plan: Plan, progress: Overall, against: Against | None, standin_po
             )
         )
         progress.step("start of the gateway")
-        health = await gateway.get("/health")
+        report.machine["claude"] = str((await gateway.get("/health")).get("claude_version"))
         idle_mb = rss_mb(gateway.pid)
         idling = await _idling(gateway.pid)
 
@@ -100,21 +107,29 @@ async def run(plan: Plan, progress: Overall, against: Against | None, standin_po
             await run_together([scenario], live, upstream, plan.warm_ups, progress)
         await run_together(together, live, upstream, plan.wide_warm_ups, progress)
 
-        repeated = [
+        report.repeated[:0] = [
             Repeated("start until it listens", "ms", (*starts, gateway.start_ms), "CLI initialized", _few(floor)),
-            imports,
+        ]
+        report.repeated += [
             *idling,
             *chunk_costs(_named("burst", one_by_one), _named("trickle", one_by_one), _named("session", following)),
             *_memory("memory, idle after the start", idle_mb, cli_mb),
             *_memory("memory, after the run", rss_mb(gateway.pid), cli_mb),
         ]
-        repeated += await _crowds(plan, root, standin.url, binary, progress)
+        report.repeated += await _crowds(plan, root, standin.url, binary, progress)
         load_after = os.getloadavg()[0]
-        machine = _machine(load_before, load_after, str(health.get("claude_version")))
-        notes = [*_load_notes(load_before, load_after), *upstream.left_out, *upstream.differences()]
+        report.machine["load_after"] = round(load_after, 2)
+        report.notes += [*_load_notes(load_before, load_after), *upstream.left_out, *upstream.differences()]
         if cpu_s(gateway.pid) is None:
-            notes.append("CPU times are measured on Linux only")
-        return Report(machine, [*one_by_one, *following, *together], repeated, notes)
+            report.notes.append("CPU times are measured on Linux only")
+
+
+def _waves(
+    plan: Plan, one_by_one: list[Scenario], following: list[Scenario], together: list[Scenario], systems: int
+) -> int:
+    singles = sum(steps([scenario], 1 + systems, plan.warm_ups) for scenario in one_by_one)
+    kept = sum(steps([scenario], systems, plan.warm_ups) for scenario in following)
+    return singles + kept + steps(together, systems, plan.wide_warm_ups)
 
 
 async def _starts(root: Path, upstream: str, binary: Path, count: int, progress: Progress) -> list[float]:
@@ -158,14 +173,12 @@ def _memory(name: str, value: float | None, cli: float | None) -> list[Repeated]
     return [Repeated(name, "MB", (value,), "one live CLI", () if cli is None else (cli,))]
 
 
-def _machine(before: float, after: float, version: str) -> dict[str, Any]:
+def _machine(before: float) -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "claude": version,
         "load_before": round(before, 2),
-        "load_after": round(after, 2),
     }
 
 
