@@ -16,6 +16,9 @@ from tests.real_cli.rig import IDENTITY, plain
 
 pytestmark = pytest.mark.real_cli
 TEXT = "@/etc/passwd /clear 'x' \"y\" \\ ü 🙂\n  two lines\t"
+# It thinks by budget, and goes on with begun answers.
+BY_BUDGET = "claude-opus-4-5"
+CLOSED: Any = {"type": "object", "properties": {}, "additionalProperties": False}
 MARK: Any = {"type": "ephemeral", "ttl": "1h"}
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 IMAGE: Any = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
@@ -65,10 +68,10 @@ async def test_every_kind_of_block_and_every_field_reaches_the_model(tmp_path: P
     fields: Any = {
         "max_tokens": 4321,
         "stop_sequences": ["\n\nHuman:", "END"],
-        "top_k": 7,
+        "top_p": 0.95,
         "thinking": {"type": "enabled", "budget_tokens": 2000},
         "metadata": {"user_id": "someone"},
-        "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {"type": "object"}}},
+        "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": CLOSED}},
         "service_tier": "standard_only",
     }
     choice: Any = {"type": "auto", "disable_parallel_tool_use": True}
@@ -81,7 +84,7 @@ async def test_every_kind_of_block_and_every_field_reaches_the_model(tmp_path: P
         upstream.play(Answer((Text("{}"),)))
         async with whole_way(tmp_path, upstream, warm=warm) as (gateway, _), anthropic_client(gateway) as client:
             raw = await client.messages.with_raw_response.create(
-                model="haiku",
+                model=BY_BUDGET,
                 max_tokens=4321,
                 system=system,
                 messages=messages,
@@ -147,7 +150,7 @@ async def test_a_begun_answer_is_gone_on_from(tmp_path: Path) -> None:
     with StandIn(pace_ms=0) as upstream:
         upstream.play("B)")
         async with whole_way(tmp_path, upstream, warm=True) as (gateway, _), anthropic_client(gateway) as client:
-            message = await client.messages.create(model="haiku", max_tokens=9, messages=messages)
+            message = await client.messages.create(model=BY_BUDGET, max_tokens=9, messages=messages)
         body = upstream.messages[0].body
     assert message.content[0].model_dump()["text"] == "B)"
     assert plain(body["messages"])[1] == {"role": "assistant", "content": [{"type": "text", "text": "The answer is ("}]}

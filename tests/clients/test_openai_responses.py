@@ -74,8 +74,8 @@ async def test_a_parsed_answer() -> None:
         answer = await client.responses.parse(model="m", input="who?", text_format=Person)
         assert answer.output_parsed == Person(name="Ada", age=36)
         plan: Plan = gateway.engine.plans[0]
-        assert plan.request.output_schema is not None
-        assert plan.request.output_schema.schema["required"] == ["name", "age"]
+        config: Any = plan.request.as_is["output_config"]
+        assert config["format"]["schema"]["required"] == ["name", "age"]
         async with client.responses.stream(model="m", input="who?", text_format=Person) as stream:
             assert (await stream.get_final_response()).output_parsed == Person(name="Ada", age=36)
 

@@ -72,7 +72,15 @@ async def test_a_name_that_is_known(name: str, value: str) -> None:
     assert (resolved.value, resolved.fell_back) == (value, False)
 
 
-@pytest.mark.parametrize("name", ["llama-3", "OPUS", "opus ", "", "claude-opus-9x"])
+@pytest.mark.parametrize("name", ["claude-haiku-4-5", "claude-haiku-4-5-20251001", "claude-sonnet-4-6[1m]"])
+async def test_a_model_that_no_list_has_is_asked_if_it_is_known(name: str) -> None:
+    resolved = await catalogue(OPUS).resolve(name)
+    assert (resolved.value, resolved.id, resolved.fell_back) == (name, name, False)
+
+
+@pytest.mark.parametrize(
+    "name", ["llama-3", "OPUS", "opus ", "", "claude-opus-9x", "anthropic/claude-opus-5", "claude-opus-5[\n]"]
+)
 async def test_a_name_that_nobody_knows_falls_back(name: str) -> None:
     resolved = await catalogue(OPUS, SONNET, default_model="opus").resolve(name)
     assert (resolved.value, resolved.fell_back) == ("claude-opus-9", True)

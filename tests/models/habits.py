@@ -25,7 +25,7 @@ from claude_code_api.turn.request import TurnRequest
 OF_THE_CLI: Final[Mapping[str, Any]] = {"max_tokens": 32_000, "stream": True, "metadata": {"user_id": "u"}}
 USER: Final = {"role": "user", "content": "Say hi."}
 OPEN: Final = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
-LOOK: Final = {"type": "function", "function": {"name": "look", "parameters": OPEN}}
+LOOK: Final[Mapping[str, Any]] = {"type": "function", "function": {"name": "look", "parameters": OPEN}}
 CALL: Final = {"id": "call:1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 ROUND: Final = (
     USER,
@@ -109,7 +109,7 @@ def outcome(request: TurnRequest, model: str, control: RequestControl = AT_THE_D
         fitted = fit(request, TABLE.of(model), control)
     except TurnRefusedError as refused:
         return Outcome(None, {}, None, refused.error.param or "?")
-    laid = {**OF_THE_CLI, "model": model, **whole_request(fitted.request)}
+    laid = {**OF_THE_CLI, "model": TABLE.of(model).id, **whole_request(fitted.request)}
     body = {name: value for name, value in laid.items() if value is not None}
     return Outcome(fitted, body, refusal(body, {}, 0))
 

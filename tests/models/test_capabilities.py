@@ -59,3 +59,10 @@ def test_what_is_said_in_the_models_own_words_is_sent_as_it_came() -> None:
         "thinking": {"type": "adaptive"},
         **dict.fromkeys(("output_config", "temperature", "top_p", "top_k")),
     }
+
+
+def test_a_model_in_whose_place_another_is_asked_has_the_others_rules() -> None:
+    assert TABLE.of("claude-opus-4-1-20250805") == TABLE.of("claude-opus-5-5")
+    own = TABLE.row("claude-opus-4-1")
+    assert own is not None
+    assert own.temperature == "any"

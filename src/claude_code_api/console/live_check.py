@@ -68,7 +68,7 @@ class StoppedError(Exception):
 def live_check(settings: Settings, models: Sequence[str], *, yes: bool, as_json: bool) -> bool:
     """Ask, print what came of it, and return whether the table is right."""
     table = CapabilityTable(settings.flow.model_capabilities)
-    rows = [table.of(name) for name in models or DEFAULT_MODELS]
+    rows = [table.row(name) or table.of(name) for name in models or DEFAULT_MODELS]
     sys.stderr.write(_announced(settings, rows))
     if not yes and not typer.confirm("Send them?", default=False, err=True):
         sys.stderr.write("Nothing was sent.\n")

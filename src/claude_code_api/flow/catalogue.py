@@ -13,7 +13,7 @@ from typing import Final
 
 from claude_code_api.flow.options import FlowOptions, UnknownModel
 from claude_code_api.flow.ports import EngineOffer, OfferedModel
-from claude_code_api.models.capabilities import Offer
+from claude_code_api.models.capabilities import CapabilityTable, Offer
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 
 
@@ -80,6 +80,10 @@ UNDATED_S: Final = 1735689600
 _PRICES: Final = re.compile(r"\$(\d+(?:\.\d+)?)/\$(\d+(?:\.\d+)?) per Mtok")
 
 
+# A whole name, perhaps with the larger window that the CLI asks for.
+_CLAUDE: Final = re.compile(r"claude-[a-z0-9-]+(\[1m\])?")
+
+
 class Catalogue:
     """Answers for every model name."""
 
@@ -87,6 +91,7 @@ class Catalogue:
         """Take the aliases and the policy from the options; the CLI is asked when the list is wanted."""
         self._options = options
         self._offer = offer
+        self._capabilities = CapabilityTable(options.model_capabilities)
         # What was made of which offer: the CLI is asked once, and every request looks its model up.
         self._listed: tuple[EngineOffer, tuple[Model, ...]] | None = None
 
@@ -120,6 +125,9 @@ class Catalogue:
         found = await self.find(name)
         if found is not None:
             return Resolved(found.value, fell_back=False, model=found)
+        if _CLAUDE.fullmatch(name) and self._capabilities.row(name) is not None:
+            # No list has it, but it is known: the CLI asks what it is told to ask.
+            return Resolved(name, fell_back=False)
         if self._options.unknown_model is UnknownModel.REFUSE:
             raise _unknown(name)
         fallback = await self.find(self._options.default_model)

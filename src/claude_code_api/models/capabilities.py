@@ -30,6 +30,8 @@ class Capabilities:
 
     id: str
     family: str
+    # The model that the installed CLI asks in its place; "": itself.
+    sent_as: str = ""
     # The values of `thinking.type` that it accepts; empty: it does not think.
     thinking: tuple[str, ...] = ()
     # What it does where the request does not say.
@@ -141,8 +143,14 @@ class CapabilityTable:
     def of(self, name: str, offer: Offer = Offer()) -> Capabilities:
         """Return what a model accepts. A name without a row: its family's newest row, with what the CLI says of it."""
         base = base_name(name)
-        known = self._rows.get(base)
-        return known if known is not None else _joined(replace(self._newest_of(base), id=base), offer)
+        known = self.row(name)
+        if known is None:
+            return _joined(replace(self._newest_of(base), id=base), offer)
+        return self._rows.get(known.sent_as, known)
+
+    def row(self, name: str) -> Capabilities | None:
+        """Return the row of this very model, if there is one."""
+        return self._rows.get(base_name(name))
 
     def _newest_of(self, base: str) -> Capabilities:
         of_family = [row for row in self._rows.values() if row.family and row.family in base.split("-")]

@@ -60,13 +60,6 @@ def _empty_text(request: Request) -> Found | None:
     return None
 
 
-def _thinking(request: Request) -> Found | None:
-    for at, thing in request.marked:
-        if thing.get("type") in ("thinking", "redacted_thinking"):
-            return {"place": f"{at}.{thing['type']}"}
-    return None
-
-
 CHECKS: Final[Mapping[str, Check]] = {
     "cache_marks": _marks,
     "cache_ttl_order": _ttl_order,
@@ -74,5 +67,4 @@ CHECKS: Final[Mapping[str, Check]] = {
     "cache_ttl": _ttl,
     "cache_object": _is_object,
     "cache_empty_text": _empty_text,
-    "cache_thinking": _thinking,
 }

@@ -66,27 +66,29 @@ def _users_block(request: Request) -> Found | None:
 
 def _thinking_signature(request: Request) -> Found | None:
     """Only what cannot be a signature of any key is refused: the stand-in has no key."""
-    for block in request.blocks("thinking"):
-        if not _like_base64(block.value.get("signature")):
-            return {"index": block.message, "block": block.index}
-    return None
+    return _not_base64(request, "thinking", "signature")
 
 
 def _redacted_data(request: Request) -> Found | None:
-    for block in request.blocks("redacted_thinking"):
-        if not _like_base64(block.value.get("data")):
+    return _not_base64(request, "redacted_thinking", "data")
+
+
+def _not_base64(request: Request, kind: str, key: str) -> Found | None:
+    for block in request.blocks(kind):
+        value = block.value.get(key)
+        if isinstance(value, str) and not _like_base64(value):
             return {"index": block.message, "block": block.index}
     return None
 
 
-def _like_base64(value: object) -> bool:
-    if not isinstance(value, str) or not value:
+def _like_base64(value: str) -> bool:
+    if not value or not value.isascii() or any(sign.isspace() for sign in value):
         return False
     try:
         base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_" if set(value) & {"-", "_"} else None)
     except (binascii.Error, ValueError):
         return False
-    return value.isascii() and not any(sign.isspace() for sign in value)
+    return True
 
 
 CHECKS: Final[Mapping[str, Check]] = {

@@ -14,12 +14,16 @@ from claude_code_api.standin.strict_rows import Check, Found
 
 # The API counts the letters of the encoding, not the bytes of the image.
 MAX_IMAGE_BYTES: Final = 5 * 1024 * 1024
+IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 MAX_IMAGES: Final = 100
 MAX_SIDE_PX: Final = 8000
 # Beyond this many images, they have to be smaller.
 MANY_IMAGES: Final = 20
 MAX_SIDE_OF_MANY_PX: Final = 2000
 MAX_PDF_PAGES: Final = 100
+# Of models with a context of a million tokens.
+MAX_PDF_PAGES_OF_LONG_CONTEXT: Final = 600
+LONG_CONTEXT_TOKENS: Final = 1_000_000
 _PAGE: Final = re.compile(rb"/Type\s*/Page\b")
 
 
@@ -62,9 +66,8 @@ def _source_missing(request: Request) -> Found | None:
 
 
 def _image_type(request: Request) -> Found | None:
-    known = ("image/jpeg", "image/png", "image/gif", "image/webp")
     for at, source in _encoded(request, "image"):
-        if source.get("media_type") not in known:
+        if source.get("media_type") not in IMAGE_TYPES:
             return {"place": f"{at}.media_type"}
     return None
 
@@ -94,13 +97,15 @@ def _image_count(request: Request) -> Found | None:
 
 
 def _image_readable(request: Request) -> Found | None:
-    return next(({"place": at} for at, _, picture in _pictures(request) if picture is None), None)
+    unread = (at for at, source, picture in _pictures(request) if picture is None and _bytes(source["data"]))
+    return next(({"place": at} for at in unread), None)
 
 
 def _image_media_type(request: Request) -> Found | None:
     for at, source, picture in _pictures(request):
-        if picture is not None and picture.media_type != source.get("media_type"):
-            return {"place": at, "said": source.get("media_type"), "found": picture.media_type}
+        said = source.get("media_type")
+        if picture is not None and said in IMAGE_TYPES and picture.media_type != said:
+            return {"place": at, "said": said, "found": picture.media_type}
     return None
 
 
@@ -129,16 +134,19 @@ def _document_type(request: Request) -> Found | None:
 
 def _pdf_valid(request: Request) -> Found | None:
     for at, source in _encoded(request, "document"):
-        if not (_bytes(source["data"]) or b"").startswith(b"%PDF-"):
+        data = _bytes(source["data"])
+        if data is not None and not data.startswith(b"%PDF-"):
             return {"place": at}
     return None
 
 
 def _pdf_pages(request: Request) -> Found | None:
+    long = request.model is not None and request.model.context_tokens >= LONG_CONTEXT_TOKENS
+    most = MAX_PDF_PAGES_OF_LONG_CONTEXT if long else MAX_PDF_PAGES
     for at, source in _encoded(request, "document"):
         pages = len(_PAGE.findall(_bytes(source["data"]) or b""))
-        if pages > MAX_PDF_PAGES:
-            return {"place": at, "found": pages}
+        if pages > most:
+            return {"place": at.replace(".document.", ".pdf."), "found": pages, "most": most}
     return None
 
 

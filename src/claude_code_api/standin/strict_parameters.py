@@ -10,6 +10,7 @@ from claude_code_api.standin.strict_rows import Check, Found
 
 # What the API takes at once.
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
+_LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
 # Below it, nucleus sampling would cut into the thoughts.
 LEAST_TOP_P_WITH_THINKING: Final = 0.95
 
@@ -39,9 +40,15 @@ def _unknown_model(request: Request) -> Found | None:
     return {"model": request.get("model")} if request.model is None else None
 
 
+def _number(value: object) -> float | None:
+    """Return what can be compared; values of another type are the business of the rule about the type."""
+    return value if isinstance(value, (int, float)) else None
+
+
 def _budget_below_limit(request: Request) -> Found | None:
-    budget, most = request.part("thinking").get("budget_tokens"), request.get("max_tokens")
-    if request.part("thinking").get("type") != "enabled" or budget is None or most is None:
+    thinking = request.part("thinking")
+    budget, most = _number(thinking.get("budget_tokens")), _number(request.get("max_tokens"))
+    if thinking.get("type") != "enabled" or budget is None or most is None:
         return None
     return {"found": budget, "most": most} if budget >= most else None
 
@@ -57,7 +64,7 @@ def _thinking_temperature(request: Request) -> Found | None:
 
 
 def _thinking_top_p(request: Request) -> Found | None:
-    top_p = request.get("top_p")
+    top_p = _number(request.get("top_p"))
     return {} if _thinks_aloud(request) and top_p is not None and top_p < LEAST_TOP_P_WITH_THINKING else None
 
 
@@ -73,7 +80,7 @@ def _temperature_and_top_p(request: Request) -> Found | None:
 def _effort_level(request: Request) -> Found | None:
     level = request.part("output_config").get("effort")
     levels = request.model.effort_levels if request.model is not None else ()
-    if level is None or not levels or level in levels:
+    if not levels or level in levels or level not in _LEVELS:
         return None
     return {"found": level, "levels": ", ".join(levels)}
 
@@ -86,7 +93,7 @@ def _effort_without_thinking(request: Request) -> Found | None:
 
 
 def _max_tokens_most(request: Request) -> Found | None:
-    wanted = request.get("max_tokens")
+    wanted = _number(request.get("max_tokens"))
     if request.model is None or wanted is None or wanted <= request.model.max_output_tokens:
         return None
     return {"found": wanted, "most": request.model.max_output_tokens, "model": request.get("model")}

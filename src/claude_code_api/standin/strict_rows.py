@@ -39,7 +39,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rule. `status` and `error`: what the refusal is answered with."""
+    """One rule. `status` and `error`: what the refusal is answered with. `quoted`: the words are the API's own."""
 
     id: str
     what: str
@@ -50,22 +50,25 @@ class Row:
     date: str
     check: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     special: str = ""
+    quoted: bool = True
     status: int = 400
     error: str = "invalid_request_error"
 
     def about(self, model: Model | None) -> bool:
         """Whether the rule is one of this model's."""
-        if self.models == "all":
-            return True
-        read = _TRAIT.fullmatch(self.models)
+        traits = [] if self.models == "all" else self.models.split(" and ")
+        return all(self._fits(model, trait) for trait in traits)
+
+    def _fits(self, model: Model | None, trait: str) -> bool:
+        read = _TRAIT.fullmatch(trait)
         if read is None:
-            raise ValueError(f"rule {self.id}: not a trait of a model: {self.models!r}")
+            raise ValueError(f"rule {self.id}: not a trait of a model: {trait!r}")
         if model is None:
             return False
         value, wanted = getattr(model, read["trait"]), read["values"].split(" or ")
         match read["verb"]:
             case "is":
-                return (_word(value)) in wanted
+                return _word(value) in wanted
             case "has":
                 return any(one in value for one in wanted)
             case _:
@@ -168,6 +171,7 @@ def _told(spot: Spot, check: Mapping[str, Any]) -> Found:
         found = next((name for name in found if name not in check.get("only", found)), "")
     return {
         "place": spot.at,
+        "holder": ".".join(map(str, spot.parts[:-1])),
         "found": found,
         "index": numbers[0] if numbers else "",
         "block": numbers[1] if len(numbers) > 1 else "",

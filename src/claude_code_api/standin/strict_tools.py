@@ -67,9 +67,12 @@ def _choice_without_tools(request: Request) -> Found | None:
 
 def _choice_unknown(request: Request) -> Found | None:
     choice = request.part("tool_choice")
-    if choice.get("type") != "tool" or choice.get("name") in _names(request):
-        return None
-    return {"found": choice.get("name")}
+    name = choice.get("name")
+    return (
+        {"found": name}
+        if choice.get("type") == "tool" and isinstance(name, str) and name not in _names(request)
+        else None
+    )
 
 
 CHECKS: Final[Mapping[str, Check]] = {
