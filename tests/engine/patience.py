@@ -16,6 +16,7 @@ def be_patient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "CONTROL_S", BOUND_S)
         for method in (CliProcess.control, CliProcess.controls):
+            assert method.__kwdefaults__ is not None
             patch.setitem(method.__kwdefaults__, "within_s", BOUND_S)
         patch.setattr(prove, "_SILENCE_S", BOUND_S)
         patch.setattr(jail, "_TRIAL_S", BOUND_S)
