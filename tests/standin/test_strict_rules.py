@@ -15,7 +15,7 @@ from claude_code_api.standin.strict import Refusal, refusal
 from claude_code_api.standin.strict_request import Request
 from claude_code_api.standin.strict_rows import OwnCheck, Row, rows
 from tests.standin import strict_content, strict_fields, strict_models, strict_schemas, strict_tools
-from tests.standin.strict_bodies import Example, body
+from tests.standin.strict_bodies import Example, answer_of, body, closed
 
 EXAMPLES: Final = [
     *strict_fields.EXAMPLES,
@@ -88,7 +88,7 @@ def test_each_row_is_either_a_check_or_names_a_function() -> None:
         assert row.source, row.id
 
 
-@pytest.mark.parametrize("junk", [None, True, 7, 1.5, "x", [], {}, [None], ["x"], {"type": None}, {"type": []}])
+@pytest.mark.parametrize("junk", [None, True, 7, 2**70, "x", [], {}, [None], ["x"], {"type": None}, {"type": []}])
 def test_nothing_that_is_json_breaks_the_rules_themselves(junk: Any) -> None:
     assert isinstance(refusal(junk, {}, 1), Refusal)
     bent = 0
@@ -121,6 +121,16 @@ def places(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 
 BENDABLE: Final = list(bendable())
+
+
+def test_many_ways_to_one_definition_are_followed_once() -> None:
+    ladder: dict[str, Any] = {"D40": {"type": "string"}}
+    for step in range(40):
+        ladder[f"D{step}"] = {"anyOf": [{"$ref": f"#/$defs/D{step + 1}"}] * 2}
+    schema = {**closed(it={"$ref": "#/$defs/D0"}), "$defs": ladder}
+    refused = refusal(answer_of(schema), {}, 1)
+    assert refused is not None
+    assert refused.rule == "output_unions"
 
 
 def test_counting_wants_no_bound() -> None:

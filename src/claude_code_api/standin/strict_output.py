@@ -139,13 +139,11 @@ def _external(request: Request) -> Found | None:
 
 
 def _recursive(request: Request) -> Found | None:
-    for place, root in _roots(request):
-        if _recurs(root, root, ()):
-            return {"place": place}
-    return None
+    return next(({"place": place} for place, root in _roots(request) if _recurs(root, root, (), set())), None)
 
 
-def _recurs(root: Mapping[str, Any], schema: Mapping[str, Any], above: tuple[str, ...]) -> bool:
+def _recurs(root: Mapping[str, Any], schema: Mapping[str, Any], above: tuple[str, ...], seen: set[str]) -> bool:
+    """Whether a reference leads back to where it stands. `seen`: those that have been followed, each once."""
     for node in _within({name: value for name, value in schema.items() if name not in ("$defs", "definitions")}):
         target = node.get("$ref")
         if not isinstance(target, str):
@@ -153,7 +151,10 @@ def _recurs(root: Mapping[str, Any], schema: Mapping[str, Any], above: tuple[str
         if target in above or target == "#":
             return True
         found = _resolved(root, target)
-        if found is not None and _recurs(root, found, (*above, target)):
+        if found is None or target in seen:
+            continue
+        seen.add(target)
+        if _recurs(root, found, (*above, target), seen):
             return True
     return False
 

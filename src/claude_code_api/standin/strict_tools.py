@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import orjson
 from jsonschema import Draft202012Validator, SchemaError
 
 from claude_code_api.standin.strict_request import Request
@@ -49,13 +49,13 @@ def _schema_valid(request: Request) -> Found | None:
 
 def is_valid(schema: Mapping[str, Any]) -> bool:
     """Whether a schema is one of draft 2020-12."""
-    return _is_valid(orjson.dumps(schema))
+    return _is_valid(json.dumps(schema))
 
 
 @lru_cache(maxsize=_REMEMBERED_SCHEMAS)
-def _is_valid(written: bytes) -> bool:
+def _is_valid(written: str) -> bool:
     try:
-        Draft202012Validator.check_schema(orjson.loads(written))
+        Draft202012Validator.check_schema(json.loads(written))
     except (SchemaError, RecursionError):
         return False
     return True
