@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from claude_code_api.standin import Answer, Received, StandIn, Text, ToolUse, calls
+from claude_code_api.standin import Answer, Received, StandIn, Text, Thinking, ToolUse
 from tests.clients.whole_way import whole_way
 from tests.http.loopback import KEY
 
@@ -81,7 +81,11 @@ async def test_it_reads_a_file_and_answers(tmp_path: Path) -> None:
     note.write_text(NOTE, encoding="utf-8")
     with StandIn(pace_ms=0) as upstream:
         upstream.play(
-            calls(ToolUse("toolu_1", "Read", {"file_path": str(note)})),
+            # It asks for thoughts, and so they come before the call: without them its next request would be refused.
+            Answer(
+                (Thinking("hm", signature="c2ln"), ToolUse("toolu_1", "Read", {"file_path": str(note)})),
+                stop_reason="tool_use",
+            ),
             Answer((Text("The note is about "), Text("lighthouses."))),
         )
         async with whole_way(inner, upstream, warm=True) as (gateway, _):

@@ -15,6 +15,7 @@ import httpx2
 from claude_code_api.engine.door import Door, Terms, open_door
 from claude_code_api.engine.options import Credentials, EngineOptions
 from claude_code_api.engine.relay import Relay
+from tests.harness.waiting import BOUND_S
 
 KEY = Credentials(api_key="sk-real")
 
@@ -105,7 +106,7 @@ async def entry(directory: Path, url: str, credentials: Credentials = KEY, *, re
     door = await open_door(relay, path)
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
     try:
-        async with httpx2.AsyncClient(transport=transport, base_url="http://model.invalid") as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://model.invalid", timeout=BOUND_S) as client:
             yield Entry(door, client, path)
     finally:
         await door.close()

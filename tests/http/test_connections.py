@@ -21,6 +21,7 @@ from claude_code_api.http import connections, gate
 from claude_code_api.http.connections import KEPT_DESCRIPTORS, Crowd, take_descriptors
 from claude_code_api.http.options import HttpOptions
 from claude_code_api.http.server import TransportError, check_transport
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import CHAT, KEY, PATIENCE_S, Door, Running, asking, running, says, stops_at
 
 HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
@@ -200,7 +201,7 @@ class TestCrowds:
     async def test_who_has_shown_a_key_is_no_longer_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connections, "is_loopback_address", lambda _: False)
         async with running(http=HttpOptions(max_unknown_connections=1)) as gateway:
-            known = [httpx2.AsyncClient(base_url=gateway.url, trust_env=False) for _ in range(3)]
+            known = [httpx2.AsyncClient(base_url=gateway.url, trust_env=False, timeout=BOUND_S) for _ in range(3)]
             for client in known:
                 response = await client.get("/v1/models", headers={"authorization": f"Bearer {KEY}"})
                 assert response.status_code == 200

@@ -81,7 +81,9 @@ async def test_a_failure_after_the_first_comment_is_told_in_the_stream() -> None
 async def test_a_comment_is_nothing_to_the_official_client() -> None:
     door = Door()
     async with running(stops_at(3, door, "a", "b"), http=QUICK) as gateway:
-        client = openai.AsyncOpenAI(api_key=KEY, base_url=gateway.url + "/v1", http_client=httpx2.AsyncClient())
+        client = openai.AsyncOpenAI(
+            api_key=KEY, base_url=gateway.url + "/v1", http_client=httpx2.AsyncClient(timeout=BOUND_S)
+        )
         async with client:
             messages = asking()["messages"]
             stream = await client.chat.completions.create(model="sonnet", messages=messages, stream=True)

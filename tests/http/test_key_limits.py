@@ -25,6 +25,7 @@ from claude_code_api.turn.events import Failed, Usage
 from tests.conformance.postgres_server import postgres_server
 from tests.conformance.stores import Talk, a_session
 from tests.flow.talk import you
+from tests.harness.waiting import BOUND_S
 from tests.http.loopback import CHAT, Door, Running, answer_events, asking, plays, running, stops_at
 from tests.http.test_api_keys import KEYS, holder, make
 from tests.http.test_sessions import say
@@ -46,7 +47,9 @@ async def spoofing(gateway: Running, key: str) -> AsyncIterator[Ask]:
     """Asks, each time over a connection of its own and as somebody who says that he comes from elsewhere."""
     limits = httpx2.Limits(max_connections=None)
     headers = {"authorization": f"Bearer {key}"}
-    async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, trust_env=False, limits=limits) as client:
+    async with httpx2.AsyncClient(
+        base_url=gateway.url, headers=headers, trust_env=False, limits=limits, timeout=BOUND_S
+    ) as client:
 
         async def ask(number: int) -> httpx2.Response:
             spoofed = {"x-forwarded-for": f"198.51.100.{number}", "forwarded": f"for=198.51.100.{number}"}
