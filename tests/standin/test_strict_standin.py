@@ -12,7 +12,7 @@ from claude_code_api.standin import StandIn
 from claude_code_api.standin.model_table import model_named, models
 from claude_code_api.standin.strict import refusal
 from tests.standin.conftest import TIMEOUT_S, Api, request
-from tests.standin.strict_bodies import body, said, user
+from tests.standin.strict_bodies import PLAIN, body, user
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def test_other_refusals_have_their_own_status(api: Api) -> None:
 
 
 def test_counting_is_refused_as_well(upstream: StandIn, api: Api) -> None:
-    refused = api.http.post("/v1/messages/count_tokens", json=said(user(" ")))
+    blank = {"model": PLAIN, "messages": [user(" ")]}
+    refused = api.http.post("/v1/messages/count_tokens", json=blank)
     assert refused.json()["error"]["message"] == "messages: text content blocks must contain non-whitespace text"
     unbounded = {name: value for name, value in body().items() if name != "max_tokens"}
     assert api.http.post("/v1/messages/count_tokens", json=unbounded).json() == {"input_tokens": 1}
