@@ -9,7 +9,7 @@ KILLS ?= 300
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install runtime dev jail start start-dev start-prod demo test test-chat test-real test-clients test-install fuzz faults crash soak bench load lint clean kill fmt types imports golden docs build sbom lock audit changelog
+.PHONY: help install runtime dev jail start start-dev start-prod demo test test-chat test-real test-clients test-install test-busy fuzz corpus faults crash soak bench bench-smoke load lint clean kill fmt types imports golden docs build sbom lock audit changelog
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -52,7 +52,16 @@ test-clients: dev ## Run clients of many makers against the gateway; installs th
 	$(BIN)/python -m pytest -m clients tests/client_matrix $(ARGS)
 
 fuzz: dev ## Send thousands of made-up requests, for some minutes
-	$(BIN)/python -m pytest -n 0 -s -m fuzz tests/http/test_made_up_requests.py tests/http/test_made_up_requests_by_key.py $(ARGS)
+	$(BIN)/python -m pytest -n 0 -s -m fuzz tests/http/test_made_up_requests.py tests/http/test_made_up_requests_by_key.py tests/models/test_made_up_bodies.py $(ARGS)
+
+corpus: dev ## Try every hostile text and repository in every profile, for some minutes
+	$(BIN)/python -m pytest -m corpus tests/real_cli $(ARGS)
+
+bench-smoke: dev ## Run the whole bench once
+	$(BIN)/python -m pytest -n 0 -m bench tests/bench $(ARGS)
+
+test-busy: dev ## Run the whole test suite beside four busy loops
+	@sh scripts/test_busy.sh $(BIN)/python $(ARGS)
 
 test-install: dev ## Install the real locks where everything has a newer release, for some minutes
 	$(BIN)/python -m pytest -n 0 -s -m install tests/install $(ARGS)

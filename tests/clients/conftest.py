@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from claude_code_api.standin import StandIn
+from tests.engine.patience import be_patient
 from tests.http.loopback import Running, running
 
 
@@ -26,3 +27,8 @@ def upstream() -> Iterator[StandIn]:
 async def gateway() -> AsyncIterator[Running]:
     async with running() as serving:
         yield serving
+
+
+@pytest.fixture(autouse=True)
+def _patient() -> Iterator[None]:
+    yield from be_patient()

@@ -16,6 +16,7 @@ from claude_code_api.engine.options import Credentials, EngineOptions
 from claude_code_api.engine.overlay import IDENTITY
 from claude_code_api.engine.token_count import TokenCount
 from claude_code_api.flow.ports import Plan
+from claude_code_api.standin import StandIn
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
 from claude_code_api.turn.request import ClientTool, Limits, Message, TextBlock, TurnRequest
 
@@ -129,3 +130,22 @@ async def test_a_login_cannot_count() -> None:
     error = await refused("http://127.0.0.1:9", Credentials(login_directory=Path("/nowhere")))
     assert error.kind is ErrorKind.NOT_SERVED
     assert "ANTHROPIC_API_KEY" in error.message
+
+
+async def test_what_the_api_says_of_a_model() -> None:
+    with StandIn() as upstream:
+        counter = TokenCount(EngineOptions(anthropic_base_url=upstream.base_url), KEY)
+        told = await counter.told_of("claude-haiku-4-5-20251001[1m]")
+        assert told is not None
+        assert told["id"] == "claude-haiku-4-5-20251001"
+        assert await counter.told_of("claude/../made up") is None
+        upstream.stop()
+        assert await counter.told_of("claude-haiku-4-5") is None
+        await counter.close()
+    (first, second) = upstream.received
+    assert (first.method, first.path, first.headers["x-api-key"]) == (
+        "GET",
+        "/v1/models/claude-haiku-4-5-20251001",
+        KEY.api_key,
+    )
+    assert second.path.startswith("/v1/models/claude")

@@ -114,6 +114,9 @@ class BentEngine:
     async def offer(self) -> EngineOffer:
         return EngineOffer("bent")
 
+    async def told_of(self, model: str) -> None:
+        return None
+
     def control(self, workplace: str | None) -> RequestControl:
         return RequestControl()
 

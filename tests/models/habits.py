@@ -25,7 +25,7 @@ from claude_code_api.turn.request import TurnRequest
 OF_THE_CLI: Final[Mapping[str, Any]] = {"max_tokens": 32_000, "stream": True, "metadata": {"user_id": "u"}}
 USER: Final = {"role": "user", "content": "Say hi."}
 OPEN: Final = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
-LOOK: Final = {"type": "function", "function": {"name": "look", "parameters": OPEN}}
+LOOK: Final[Mapping[str, Any]] = {"type": "function", "function": {"name": "look", "parameters": OPEN}}
 CALL: Final = {"id": "call:1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 ROUND: Final = (
     USER,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from claude_code_api.standin import StandIn
+from tests.engine.patience import be_patient
 from tests.real_cli.rig import Rig
 
 
@@ -35,3 +36,8 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     with StandIn(pace_ms=0) as upstream:
         upstream.always("ok")
         yield Rig(upstream, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _patient() -> Iterator[None]:
+    yield from be_patient()

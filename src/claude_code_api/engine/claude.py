@@ -145,6 +145,12 @@ class ClaudeEngine:
         """What an agent cannot be started as here, and why."""
         return unworkable(self.options, self.site)
 
+    async def told_of(self, model: str) -> JsonObject | None:
+        """Ask the model's API; with a login only the CLI may."""
+        if lane_for(self.site.credentials) is not Lane.CLEAN or self.credentials is None:
+            return None
+        return await self._token_count.told_of(model)
+
     def control(self, workplace: str | None) -> RequestControl:
         """Say how far a request is the gateway's: at its own door everything is; an agent asks by itself."""
         if lane_for(self.site.credentials) is not Lane.CLEAN:

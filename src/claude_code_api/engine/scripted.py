@@ -29,6 +29,7 @@ from claude_code_api.turn.events import (
     Usage,
 )
 from claude_code_api.turn.profile import Profile
+from claude_code_api.turn.request import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class ScriptedEngine:
     count: Callable[[Plan], int] = lambda _: 0
     counted: list[Plan] = field(default_factory=list)
     running: int = 0
+    told: Mapping[str, JsonObject] = field(default_factory=dict)
     reasons: Mapping[Profile, str] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     modes: list[Mode] = field(default_factory=list)
@@ -82,6 +84,10 @@ class ScriptedEngine:
     def unworkable(self) -> Mapping[Profile, str]:
         """A script does nothing but talk, so it may be anything, unless its owner says otherwise."""
         return self.reasons
+
+    async def told_of(self, model: str) -> JsonObject | None:
+        """Say what the script's owner wants said."""
+        return self.told.get(model)
 
     def control(self, workplace: str | None) -> RequestControl:  # noqa: ARG002 - the protocol's
         """Nothing stands beside a request here."""

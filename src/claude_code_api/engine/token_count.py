@@ -1,4 +1,4 @@
-"""How many tokens a request's input has, as the model's API counts them.
+"""What the gateway asks the model's API itself: how many tokens an input has, and what there is to know of a model.
 
 The CLI is not needed for it: the gateway asks the API itself, with its own credentials, for the input that the CLI
 would send. It costs no tokens. With a login of `claude` only the CLI may speak to the API, so there it is refused.
@@ -7,10 +7,13 @@ would send. It costs no tokens. With a login of `claude` only the CLI may speak 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx2
 import orjson
+import structlog
 
 from claude_code_api.engine.failures import DETAIL_CHARS, as_told
 from claude_code_api.engine.model_api import api_client, api_url, json_of, words_of
@@ -18,6 +21,9 @@ from claude_code_api.engine.options import Credentials, EngineOptions
 from claude_code_api.engine.overlay import counted_fields
 from claude_code_api.flow.ports import Plan
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
+from claude_code_api.turn.request import JsonObject
+
+_log = structlog.get_logger("claude_code_api.engine")
 
 # Counting takes the API some hundred milliseconds.
 _ANSWER_S: Final = 60.0
@@ -31,7 +37,8 @@ class TokenCount:
 
     def __init__(self, options: EngineOptions, credentials: Credentials) -> None:
         """Remember whom to ask, and as whom."""
-        self._url = f"{api_url(options)}/v1/messages/count_tokens"
+        self._api = api_url(options)
+        self._url = f"{self._api}/v1/messages/count_tokens"
         self._credentials = credentials
         self._client: httpx2.AsyncClient | None = None
 
@@ -50,6 +57,17 @@ class TokenCount:
         if not isinstance(count, int):
             raise TurnRefusedError(_failed(f"no count in {answer.text[:DETAIL_CHARS]!r}"))
         return count
+
+    async def told_of(self, model: str) -> JsonObject | None:
+        """Return what the API says of a model; None where it does not."""
+        try:
+            answer = await self._asked().get(
+                f"{self._api}/v1/models/{quote(model.removesuffix(_CONTEXT_MARK), safe='')}"
+            )
+        except httpx2.TransportError as error:
+            _log.info("model_not_asked_about", model=model, reason=repr(error))
+            return None
+        return json_of(answer) if answer.status_code == HTTPStatus.OK else None
 
     def _asked(self) -> httpx2.AsyncClient:
         if self._client is None:

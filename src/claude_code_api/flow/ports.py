@@ -39,7 +39,7 @@ from claude_code_api.models.fitted import RequestControl
 from claude_code_api.turn.approvals import Verdict
 from claude_code_api.turn.events import TurnEvent
 from claude_code_api.turn.profile import Profile
-from claude_code_api.turn.request import TurnRequest
+from claude_code_api.turn.request import JsonObject, TurnRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,10 @@ class Engine(Protocol):
 
     async def offer(self) -> EngineOffer:
         """Say what there is; raises `TurnRefusedError` when the engine cannot work."""
+        ...
+
+    async def told_of(self, model: str) -> JsonObject | None:
+        """Return what the model's API says of a model, in its own words; None: it cannot be asked, or does not say."""
         ...
 
     def control(self, workplace: str | None) -> RequestControl:

@@ -20,6 +20,7 @@ from claude_code_api.flow.approvals import Approvals
 from claude_code_api.flow.budgets import purse_for
 from claude_code_api.flow.catalogue import Catalogue, Resolved
 from claude_code_api.flow.ledger import Entry, Ledger, store_refusal
+from claude_code_api.flow.model_facts import ModelFacts
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.places import Ask
 from claude_code_api.flow.ports import Clock, Engine, Lease, Plan, StoreError
@@ -33,7 +34,7 @@ from claude_code_api.flow.refusals import (
 from claude_code_api.flow.running_turn import RunningTurn
 from claude_code_api.flow.shaped_lease import ShapedLease
 from claude_code_api.flow.tally import Tally
-from claude_code_api.models.capabilities import CapabilityTable
+from claude_code_api.models.capabilities import Capabilities
 from claude_code_api.models.fit import fit
 from claude_code_api.models.fitted import Fitted
 from claude_code_api.turn.errors import ErrorKind, TurnError, TurnRefusedError
@@ -56,7 +57,7 @@ class TurnRunner:
         """Take what a turn needs."""
         self._engine, self._catalogue, self._ledger = engine, catalogue, ledger
         self._options, self._clock = options, clock
-        self._capabilities = CapabilityTable(options.model_capabilities)
+        self.model_facts = ModelFacts(engine, options)
         self.admission = Admission(max_turns=options.max_turns, max_waiting=options.max_waiting, wait_s=options.wait_s)
         self.tally = Tally()
         self.approvals = Approvals(clock, wait_s=options.approval_s)
@@ -89,19 +90,19 @@ class TurnRunner:
             self._refuse_when_draining()
             resolved = await self._catalogue.resolve(request.model, only=caller.models)
             # What can be told from the request alone is refused before anything of it is kept.
-            self._fitted(request, resolved, None)
+            accepts = await self.model_facts.of(resolved)
+            self._fitted(request, accepts, None)
             ask = Ask(request, caller, dialect, resolved.value, idempotency, beside, resolved.model, came_s)
             async with self._ahead(ask) as ahead, self._ledger.entry(ask) as entry:
                 entry.keep_events = keep_events
                 models, purse = await self._models_of(caller), await self._purse_for(caller, resolved, entry)
-                fitted = self._fitted(entry.request, resolved, entry.work.workplace)
+                fitted = self._fitted(entry.request, accepts, entry.work.workplace)
                 plan = replace(self._plan(entry, resolved, models, purse), request=fitted.request, ahead=ahead)
                 async with self._engine.lease(plan) as lease, self._followed(plan, lease, entry, fitted) as turn:
                     yield turn
 
-    def _fitted(self, request: TurnRequest, resolved: Resolved, workplace: str | None) -> Fitted:
+    def _fitted(self, request: TurnRequest, model: Capabilities, workplace: str | None) -> Fitted:
         """Make it a request that the model accepts."""
-        model = self._capabilities.of(resolved.id, resolved.offer)
         fitted = fit(request, model, self._engine.control(workplace))
         refuse_what_would_be_changed(fitted, model, self._options)
         return fitted

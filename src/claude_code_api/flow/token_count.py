@@ -7,6 +7,7 @@ from typing import Final
 from claude_code_api.flow.access import Caller
 from claude_code_api.flow.admission import Admission
 from claude_code_api.flow.catalogue import Catalogue
+from claude_code_api.flow.model_facts import ModelFacts
 from claude_code_api.flow.options import FlowOptions
 from claude_code_api.flow.ports import Clock, Engine, Plan
 from claude_code_api.flow.refusals import (
@@ -14,7 +15,6 @@ from claude_code_api.flow.refusals import (
     refuse_what_would_be_changed,
     refuse_what_would_be_ignored,
 )
-from claude_code_api.models.capabilities import CapabilityTable
 from claude_code_api.models.fit import fit
 from claude_code_api.turn.request import TurnRequest
 
@@ -31,7 +31,7 @@ class TokenCounter:
         """Take what counting needs; the places are those of the turns."""
         self._engine, self._catalogue, self._admission = engine, catalogue, admission
         self._options, self._clock = options, clock
-        self._capabilities = CapabilityTable(options.model_capabilities)
+        self._facts = ModelFacts(engine, options)
 
     async def count(self, request: TurnRequest, caller: Caller) -> int:
         """Count what the model would read. Raises `TurnRefusedError` where that is not possible."""
@@ -39,7 +39,7 @@ class TokenCounter:
         refuse_what_is_elsewhere(request, self._options)
         async with self._admission.permit(caller.name, caller.rates):
             resolved = await self._catalogue.resolve(request.model, only=caller.models)
-            model = self._capabilities.of(resolved.id, resolved.offer)
+            model = await self._facts.of(resolved)
             fitted = fit(request, model, self._engine.control(None))
             refuse_what_would_be_changed(fitted, model, self._options)
             plan = Plan(
