@@ -53,7 +53,7 @@ def refusal(body: object, headers: Mapping[str, str], size: int, *, counting: bo
     for row, check in _rules_of(request.model):
         found = check(request)
         if found is not None:
-            return Refusal(row.status, row.error, row.said(found), row.id)
+            return Refusal(row.status, row.error, row.said({"model": request.get("model"), **found}), row.id)
     return None
 
 
