@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -149,3 +152,15 @@ def test_a_model_is_shown_with_what_it_can(api: Api) -> None:
         "enabled": {"supported": True},
     }
     assert api.http.get("/v1/models/claude-poet-5").status_code == 404
+
+
+@pytest.mark.parametrize(("switches", "status"), [([], 400), (["--lenient"], 200)])
+def test_a_process_of_its_own_is_strict_unless_told(switches: list[str], status: int) -> None:
+    command = [sys.executable, "-m", "claude_code_api.standin", "--print-url", "--pace-ms", "0", *switches]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": path}, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        answered = httpx2.post(f"{url}/v1/messages", json=request(temperature=7), timeout=TIMEOUT_S)
+        process.terminate()
+    assert (answered.status_code, process.returncode) == (status, 0)
