@@ -37,7 +37,9 @@ class Worker:
 
     @property
     def told(self) -> list[Any]:
-        return [result["content"] for result in results_upstream(self.upstream)]
+        """What the model is told of its calls, without what the CLI reminds some models of (their tokens left)."""
+        contents = [result["content"] for result in results_upstream(self.upstream)]
+        return [said.partition("\n\n<system-reminder>")[0] if isinstance(said, str) else said for said in contents]
 
     async def answer(self, approval_id: str, decision: str, **more: Any) -> Any:
         path = f"/v1/sessions/{self.session}/approvals/{approval_id}"

@@ -168,3 +168,13 @@ async def test_what_the_models_api_refuses_is_told_with_the_clients_field_and_co
         assert told["error"]["message"] == words
         metrics = (await gateway.http.get("/metrics")).text
     assert 'claude_code_api_model_refusals_total{rule="effort"} 2' in metrics
+
+
+async def test_an_agents_work_is_not_done_twice() -> None:
+    engine = in_turn("Done.", "{}")
+    async with running(engine) as gateway:
+        project = (await gateway.http.post("/v1/projects", json={"name": "p", "profile": "edit"})).json()
+        _, text, headers = await chat(gateway, project_id=project["id"], **JSON_MODE)
+    assert text == "Done."
+    assert "x-structured-output" not in headers
+    assert len(engine.plans) == 1

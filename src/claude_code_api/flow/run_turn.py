@@ -127,7 +127,9 @@ class TurnRunner:
     @asynccontextmanager
     async def _followed(self, plan: Plan, lease: Lease, entry: Entry, fitted: Fitted) -> AsyncIterator[RunningTurn]:
         """Give it a deadline; the gateway's end ends it as well."""
-        shaped = None if fitted.shape.plain else ShapedLease(self._engine, plan, lease, fitted.shape)
+        # An agent's work is not done twice for the form of what it says about it.
+        shape = fitted.shape if plan.workplace is None else replace(fitted.shape, json=None)
+        shaped = None if shape.plain else ShapedLease(self._engine, plan, lease, shape)
         turn = RunningTurn(plan, shaped or lease, entry, self._clock, self.tally, self.approvals)
         turn.ignored, turn.shaped = (*entry.request.ignored, *fitted.changed), shaped
         self._running.add(turn)
