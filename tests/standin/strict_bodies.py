@@ -17,7 +17,10 @@ PDF: Final = base64.b64encode(b"%PDF-1.7\n1 0 obj << /Type /Page >> endobj\n%%EO
 
 @dataclass(frozen=True)
 class Example:
-    """A body that breaks one rule, what the API says to it, and a body next to it that the API accepts."""
+    """A body that breaks one rule, what the API says to it, and a body next to it that the API accepts.
+
+    `headers` come with the accepted one, `bad_headers` with the other. `counting`: both are sent to count their tokens.
+    """
 
     rule: str
     bad: Any
@@ -25,6 +28,8 @@ class Example:
     good: Any
     headers: tuple[tuple[str, str], ...] = ()
     size: int = 100
+    bad_headers: tuple[tuple[str, str], ...] = ()
+    counting: bool = False
 
 
 def body(**fields: Any) -> Json:

@@ -30,7 +30,7 @@ EXAMPLES: Final = [
     Example(
         "thinking_none",
         body(model="claude-3-haiku-20240307", thinking=_BUDGET),
-        "'enabled' thinking is not supported on this model",
+        "'claude-3-haiku-20240307' does not support thinking.",
         body(model="claude-3-7-sonnet-20250219", thinking=_BUDGET),
     ),
     Example(

@@ -10,8 +10,8 @@ import pytest
 
 from claude_code_api.standin.demo_model import DemoModel
 from claude_code_api.standin.demo_schema import SchemaFiller
-from claude_code_api.standin.playback import count_words
 from claude_code_api.standin.script import Answer, Text, Thinking, ToolUse
+from claude_code_api.standin.word_count import count_words
 from tests.standin.conftest import Api, joined, request
 
 MODEL = DemoModel(0)

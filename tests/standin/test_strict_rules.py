@@ -10,11 +10,18 @@ from typing import Any, Final
 import pytest
 
 from claude_code_api.standin import strict
-from claude_code_api.standin.model_table import model_named
-from claude_code_api.standin.strict import Refusal, refusal
-from claude_code_api.standin.strict_request import Request
+from claude_code_api.standin.strict import Refusal, asked, refusal
 from claude_code_api.standin.strict_rows import OwnCheck, Row, rows
-from tests.standin import strict_content, strict_fields, strict_models, strict_schemas, strict_tools
+from tests.standin import (
+    strict_content,
+    strict_fields,
+    strict_headers,
+    strict_models,
+    strict_schemas,
+    strict_server_tools,
+    strict_thoughts,
+    strict_tools,
+)
 from tests.standin.strict_bodies import Example, answer_of, body, closed
 
 EXAMPLES: Final = [
@@ -23,6 +30,9 @@ EXAMPLES: Final = [
     *strict_content.EXAMPLES,
     *strict_tools.EXAMPLES,
     *strict_schemas.EXAMPLES,
+    *strict_headers.EXAMPLES,
+    *strict_server_tools.EXAMPLES,
+    *strict_thoughts.EXAMPLES,
 ]
 ROWS: Final = {row.id: row for row in rows()}
 # A call without a good id has no result, and a result without one no call; these go wrong as well by nature.
@@ -41,8 +51,8 @@ FOLLOWING: Final = {
 
 
 def judged(example: Example, what: Any, *, accepted: bool = False) -> Refusal | None:
-    headers = dict(example.headers) if accepted else {}
-    return refusal(what, headers, 100 if accepted else example.size)
+    headers = dict(example.headers if accepted else example.bad_headers)
+    return refusal(what, headers, 100 if accepted else example.size, counting=example.counting)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.rule)
@@ -68,8 +78,7 @@ SMALL: Final = [one for one in EXAMPLES if one.rule not in ("body", "messages_co
 
 @pytest.mark.parametrize("example", SMALL, ids=lambda example: example.rule)
 def test_an_example_breaks_one_rule(example: Example) -> None:
-    name = example.bad.get("model")
-    request = Request(example.bad, model_named(name) if isinstance(name, str) else None, size=example.size)
+    request = asked(example.bad, dict(example.bad_headers), example.size, counting=example.counting)
     broken = {row.id for row in rows() if row.about(request.model) and check_of(row)(request) is not None}
     assert broken == {example.rule} | FOLLOWING.get(example.rule, set())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +15,7 @@ from claude_code_api.standin import StandIn
 from claude_code_api.standin.model_table import model_named, models
 from claude_code_api.standin.strict import refusal
 from tests.standin.conftest import TIMEOUT_S, Api, request
-from tests.standin.strict_bodies import body, said, user
+from tests.standin.strict_bodies import PLAIN, body, user
 
 
 @pytest.fixture
@@ -48,7 +51,8 @@ def test_other_refusals_have_their_own_status(api: Api) -> None:
 
 
 def test_counting_is_refused_as_well(upstream: StandIn, api: Api) -> None:
-    refused = api.http.post("/v1/messages/count_tokens", json=said(user(" ")))
+    blank = {"model": PLAIN, "messages": [user(" ")]}
+    refused = api.http.post("/v1/messages/count_tokens", json=blank)
     assert refused.json()["error"]["message"] == "messages: text content blocks must contain non-whitespace text"
     unbounded = {name: value for name, value in body().items() if name != "max_tokens"}
     assert api.http.post("/v1/messages/count_tokens", json=unbounded).json() == {"input_tokens": 1}
@@ -148,3 +152,15 @@ def test_a_model_is_shown_with_what_it_can(api: Api) -> None:
         "enabled": {"supported": True},
     }
     assert api.http.get("/v1/models/claude-poet-5").status_code == 404
+
+
+@pytest.mark.parametrize(("switches", "status"), [([], 400), (["--lenient"], 200)])
+def test_a_process_of_its_own_is_strict_unless_told(switches: list[str], status: int) -> None:
+    command = [sys.executable, "-m", "claude_code_api.standin", "--print-url", "--pace-ms", "0", *switches]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": path}, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        answered = httpx2.post(f"{url}/v1/messages", json=request(temperature=7), timeout=TIMEOUT_S)
+        process.terminate()
+    assert (answered.status_code, process.returncode) == (status, 0)

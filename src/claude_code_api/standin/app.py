@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, TypeAlias
@@ -19,9 +19,10 @@ import orjson
 from claude_code_api.standin import model_list, playback, sse, strict
 from claude_code_api.standin.choice import Repertoire
 from claude_code_api.standin.delivery import Delivery, Gates, Headers, Receive, Send
-from claude_code_api.standin.playback import Occasion, count_words
+from claude_code_api.standin.playback import Occasion
 from claude_code_api.standin.received import Ledger, Received
-from claude_code_api.standin.script import ERROR_TYPES, Answer, Body, Break
+from claude_code_api.standin.script import ERROR_TYPES, Answer, Break
+from claude_code_api.standin.word_count import count_body
 
 Scope: TypeAlias = MutableMapping[str, Any]
 
@@ -164,24 +165,3 @@ async def _speak(delivery: Delivery, answer: Answer, request_id: str, number: in
 def _message_id(raw: bytes, number: int) -> str:
     # Claude Code joins history entries of one message id, so ids must also differ between two runs of the stand-in.
     return f"msg_{hashlib.sha1(raw, usedforsecurity=False).hexdigest()[:18]}{number:06d}"
-
-
-def count_body(body: Body) -> int:
-    """Count the words of everything in a request that a model would read."""
-    return sum(count_words(text) for key in ("system", "messages", "tools") for text in _texts(body.get(key)))
-
-
-# Words of the wire format, not of the conversation.
-_UNREAD = frozenset({"cache_control", "role", "type"})
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in _UNREAD:
-                yield from _texts(item)

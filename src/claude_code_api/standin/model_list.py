@@ -78,8 +78,6 @@ def shown(model: Model) -> dict[str, Any]:
 
 def _capabilities(model: Model) -> dict[str, Any]:
     thinks = any(kind in model.thinking for kind in ("adaptive", "enabled"))
-    # Without thinking, switching it off is accepted.
-    kinds = model.thinking or ("disabled",)
     return {
         "batch": _SUPPORTED,
         "citations": _SUPPORTED,
@@ -102,7 +100,7 @@ def _capabilities(model: Model) -> dict[str, Any]:
             "web_search": _SUPPORTED,
         },
         "structured_outputs": _supported(model.json_schema),
-        "thinking": {"supported": thinks, "types": {kind: _supported(kind in kinds) for kind in _THINKING}},
+        "thinking": {"supported": thinks, "types": {kind: _supported(kind in model.thinking) for kind in _THINKING}},
     }
 
 

@@ -31,6 +31,7 @@ from claude_code_api.standin.script import (
     deltas,
     joined,
 )
+from claude_code_api.standin.word_count import count_words
 
 Wait: TypeAlias = Pause | Gate | Break
 # In a stream, a break of kind `error` has become bytes; only `waits` yields one.
@@ -46,11 +47,6 @@ class Occasion:
     model: str
     raw_body: bytes
     input_tokens: int
-
-
-def count_words(text: str) -> int:
-    """Return the stand-in's idea of a token count: words between white space."""
-    return len(text.split())
 
 
 def stream(answer: Answer, occasion: Occasion) -> Iterator[Move]:

@@ -18,6 +18,7 @@ from claude_code_api.standin import (
     strict_messages,
     strict_output,
     strict_parameters,
+    strict_thoughts,
     strict_tools,
 )
 from claude_code_api.standin.model_table import Model, model_named
@@ -28,6 +29,7 @@ SPECIAL: Final[Mapping[str, Check]] = {
     **strict_parameters.CHECKS,
     **strict_messages.CHECKS,
     **strict_content.CHECKS,
+    **strict_thoughts.CHECKS,
     **strict_media.CHECKS,
     **strict_cache.CHECKS,
     **strict_tools.CHECKS,
@@ -47,19 +49,24 @@ class Refusal:
 
 def refusal(body: object, headers: Mapping[str, str], size: int, *, counting: bool = False) -> Refusal | None:
     """Return how the API refuses this body, None where it accepts it. `counting`: it was sent to count its tokens."""
+    request = asked(body, headers, size, counting=counting)
+    for row, check in _rules_of(request.model):
+        found = check(request)
+        if found is not None:
+            return Refusal(row.status, row.error, row.said({"model": request.get("model"), **found}), row.id)
+    return None
+
+
+def asked(body: object, headers: Mapping[str, str], size: int, *, counting: bool) -> Request:
+    """Return a request as the rules look at it."""
     name = body.get("model") if isinstance(body, dict) else None
-    request = Request(
+    return Request(
         body=body,
         model=model_named(name) if isinstance(name, str) else None,
         betas=frozenset(one.strip() for one in headers.get("anthropic-beta", "").split(",")),
         counting=counting,
         size=size,
     )
-    for row, check in _rules_of(request.model):
-        found = check(request)
-        if found is not None:
-            return Refusal(row.status, row.error, row.said(found), row.id)
-    return None
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any, Final
 from claude_code_api.standin.strict_request import Block, Request
 from claude_code_api.standin.strict_rows import Check, Found
 
+_REFERENCE: Final = "tool_reference"
 # Blocks of the assistant's messages alone, and of the user's alone.
 _ASSISTANTS: Final = ("tool_use", "thinking", "redacted_thinking")
 _USERS: Final = ("tool_result", "image", "document", "search_result")
@@ -91,6 +92,23 @@ def _like_base64(value: str) -> bool:
     return True
 
 
+def _result_error_text(request: Request) -> Found | None:
+    for block in request.blocks("tool_result"):
+        if block.value.get("is_error") is True and set(_kinds_in(block.value)) - {"text"}:
+            return {"index": block.message, "block": block.index}
+    return None
+
+
+def _reference_mixed(request: Request) -> Found | None:
+    kinds = (set(_kinds_in(block.value)) for block in request.blocks("tool_result"))
+    return {} if any(_REFERENCE in found and len(found) > 1 for found in kinds) else None
+
+
+def _kinds_in(result: Mapping[str, Any]) -> list[str]:
+    content = result.get("content")
+    return [str(one.get("type")) for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+
+
 CHECKS: Final[Mapping[str, Check]] = {
     "text_empty": _text_empty,
     "text_blank": _text_blank,
@@ -100,4 +118,6 @@ CHECKS: Final[Mapping[str, Check]] = {
     "users_block": _users_block,
     "thinking_signature": _thinking_signature,
     "redacted_data": _redacted_data,
+    "result_error_text": _result_error_text,
+    "reference_mixed": _reference_mixed,
 }

@@ -150,6 +150,14 @@ def _pdf_pages(request: Request) -> Found | None:
     return None
 
 
+def _citations_all_or_none(request: Request) -> Found | None:
+    cited = set()
+    for block in request.blocks("document"):
+        citations = block.value.get("citations")
+        cited.add(isinstance(citations, dict) and citations.get("enabled") is True)
+    return {} if len(cited) > 1 else None
+
+
 CHECKS: Final[Mapping[str, Check]] = {
     "media_source": _source_missing,
     "media_encoding": _encoding,
@@ -163,5 +171,6 @@ CHECKS: Final[Mapping[str, Check]] = {
     "image_side_of_many": _image_side_of_many,
     "document_type": _document_type,
     "pdf_valid": _pdf_valid,
+    "citations_all_or_none": _citations_all_or_none,
     "pdf_pages": _pdf_pages,
 }

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from claude_code_api.standin.strict_request import Request
 from claude_code_api.standin.strict_rows import Check, Found
+from claude_code_api.standin.word_count import count_body
 
+# Betas are named by what they add, and by a date with or without dashes.
+_BETA: Final = re.compile(r"[a-z0-9-]+-20\d\d-?\d\d-?\d\d")
+# With this beta, models that have less take as much.
+_LONG_CONTEXT: Final = "context-1m-"
+_LONG_CONTEXT_TOKENS: Final = 1_000_000
 # What the API takes at once.
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
 _LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
@@ -29,6 +36,11 @@ def _size(request: Request) -> Found | None:
 
 def _body(request: Request) -> Found | None:
     return None if isinstance(request.body, dict) else {}
+
+
+def _beta_header(request: Request) -> Found | None:
+    unknown = sorted(one for one in request.betas if one and not _BETA.fullmatch(one))
+    return {"found": ", ".join(unknown)} if unknown else None
 
 
 def _unknown_field(request: Request) -> Found | None:
@@ -99,6 +111,15 @@ def _max_tokens_most(request: Request) -> Found | None:
     return {"found": wanted, "most": request.model.max_output_tokens, "model": request.get("model")}
 
 
+def _prompt_length(request: Request) -> Found | None:
+    if request.model is None:
+        return None
+    longer = any(one.startswith(_LONG_CONTEXT) for one in request.betas)
+    most = max(request.model.context_tokens, _LONG_CONTEXT_TOKENS if longer else 0)
+    found = count_body(request.body)
+    return {"found": found, "most": most} if found > most else None
+
+
 def _forced_call_thinking(request: Request) -> Found | None:
     forced = request.part("tool_choice").get("type") in ("any", "tool")
     return {} if forced and _thinks_aloud(request) else None
@@ -107,7 +128,9 @@ def _forced_call_thinking(request: Request) -> Found | None:
 CHECKS: Final[Mapping[str, Check]] = {
     "size": _size,
     "body": _body,
+    "beta_header": _beta_header,
     "unknown_field": _unknown_field,
+    "prompt_length": _prompt_length,
     "unknown_model": _unknown_model,
     "budget_below_limit": _budget_below_limit,
     "thinking_temperature": _thinking_temperature,

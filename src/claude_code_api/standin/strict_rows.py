@@ -139,7 +139,7 @@ class OwnCheck:
         return next((_told(spot, self._check) for spot in self._broken(request)), None)
 
     def _applies(self, request: Request) -> bool:
-        if request.counting and not self._check.get("counting", True):
+        if self._check.get("counting") == ("never" if request.counting else "only"):
             return False
         beta = self._check.get("unless_beta")
         return beta is None or not any(one.startswith(beta) for one in request.betas)

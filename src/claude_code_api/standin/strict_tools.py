@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator, SchemaError
 from claude_code_api.standin.strict_request import Request
 from claude_code_api.standin.strict_rows import Check, Found
 
+_BLOCKED: Final = "blocked_domains"
 _UNIONS: Final = ("oneOf", "allOf", "anyOf")
 # The tools of a busy client, several times over: they come with every turn.
 _REMEMBERED_SCHEMAS: Final = 1024
@@ -75,10 +76,44 @@ def _choice_unknown(request: Request) -> Found | None:
     )
 
 
+def _deferred_mark(request: Request) -> Found | None:
+    for tool in _tools(request):
+        if tool.get("defer_loading") is True and tool.get("cache_control") is not None:
+            return {"found": tool.get("name")}
+    return None
+
+
+def _all_deferred(request: Request) -> Found | None:
+    tools = _tools(request)
+    return {} if tools and all(tool.get("defer_loading") is True for tool in tools) else None
+
+
+def _reference_unknown(request: Request) -> Found | None:
+    names = _names(request)
+    for block in request.blocks("tool_result"):
+        content = block.value.get("content")
+        for one in content if isinstance(content, list) else ():
+            if isinstance(one, dict) and one.get("type") == "tool_reference" and one.get("tool_name") not in names:
+                return {"found": one.get("tool_name")}
+    return None
+
+
+def _search_domains(request: Request) -> Found | None:
+    for index, tool in enumerate(_tools(request)):
+        kind = str(tool.get("type"))
+        if kind.startswith(("web_search_", "web_fetch_")) and tool.get("allowed_domains") and tool.get(_BLOCKED):
+            return {"place": f"tools.{index}.{kind}"}
+    return None
+
+
 CHECKS: Final[Mapping[str, Check]] = {
     "tool_names_unique": _names_unique,
     "tool_schema_union": _schema_union,
     "tool_schema_valid": _schema_valid,
+    "deferred_mark": _deferred_mark,
+    "all_deferred": _all_deferred,
+    "reference_unknown": _reference_unknown,
+    "search_domains": _search_domains,
     "tool_choice_without_tools": _choice_without_tools,
     "tool_choice_unknown": _choice_unknown,
 }
