@@ -13,19 +13,14 @@ from typing import Final
 
 import orjson
 
+from claude_code_api.models.cache_marks import count_marks
 from claude_code_api.turn.block_json import blocks_json
 from claude_code_api.turn.request import (
-    Block,
     Json,
     JsonObject,
     Message,
-    OpaqueBlock,
-    TextBlock,
-    ThinkingBlock,
     ToolChoice,
     ToolChoiceKind,
-    ToolResultBlock,
-    ToolUseBlock,
     TurnRequest,
 )
 
@@ -133,21 +128,7 @@ def counted_fields(request: TurnRequest) -> dict[str, Json]:
 
 
 def _sets_marks(request: TurnRequest) -> bool:
-    blocks = [block for message in request.messages for block in message.blocks]
-    extras = [block.extra for block in request.system] + [tool.extra for tool in request.tools]
-    return any(_CACHE_MARK in extra for extra in extras) or _CACHE_MARK in request.as_is or any(map(_has_mark, blocks))
-
-
-def _has_mark(block: Block) -> bool:
-    match block:
-        case TextBlock() | ToolUseBlock():
-            return _CACHE_MARK in block.extra
-        case ToolResultBlock(content=content):
-            return _CACHE_MARK in block.extra or (not isinstance(content, str) and any(map(_has_mark, content)))
-        case OpaqueBlock():
-            return _CACHE_MARK in block.body
-        case ThinkingBlock():
-            return False
+    return count_marks(request) > 0
 
 
 def conversation_fields(messages: Sequence[Message], *, mark_end: bool = True) -> dict[str, Json]:
