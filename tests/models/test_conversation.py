@@ -127,3 +127,16 @@ def test_ids_that_come_again_are_told_apart() -> None:
         block.tool_use_id for message in found for block in message.blocks if isinstance(block, ToolResultBlock)
     ]
     assert asked == answered == ["call_0", "call_0_2", "call_0_3"]
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_in_the_models_own_words_as_well_where_only_the_cli_cannot_say_it(model: str) -> None:
+    request = asks(said("user", "q"), said("assistant", "It"), exact=True)
+    assert fitted(model, request).request.messages == request.messages
+    found = fitted(model, request, whole_conversation=False)
+    if TABLE.of(model).prefill:
+        assert found.request.messages == (*request.messages, said("user", GO_ON))
+        assert (found.shape.begun, found.changed) == ("It", ("messages.begun_answer",))
+    else:
+        # The model's API refuses it, and so its words are what the client gets.
+        assert (found.request.messages, found.changed) == (request.messages, ())

@@ -47,6 +47,7 @@ NATIVE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         MODELS[:2],
         {"tools": [{"name": "look", "input_schema": {"type": "object"}}], "tool_choice": {"type": "any"}},
     ),
+    "begun": (MODELS[:1], {"messages": [USER, {"role": "assistant", "content": "It is"}]}),
     "marks": (MODELS, {"system": [MARKED] * 2, "messages": [{"role": "user", "content": [MARKED] * 2}]}),
 }
 

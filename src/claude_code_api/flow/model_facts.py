@@ -49,6 +49,7 @@ class ModelFacts:
             async with asyncio.timeout(ASK_S):
                 told = await self._engine.told_of(resolved.id)
         except TimeoutError:
+            _log.warning("model_not_told_in_time", model=resolved.id, after_s=ASK_S)
             told = None
         if told is None:
             return known

@@ -44,7 +44,7 @@ def settle_conversation(draft: Draft) -> None:
         messages.insert(0, Message("user", (TextBlock(OPENING),)))
         draft.name(WORD, ".assistant_first")
     draft.change(system=system, messages=tuple(map(_Ids().message, messages)))
-    _settle_begun(draft)
+    settle_begun(draft)
     _settle_end_user(draft)
     _settle_length(draft)
 
@@ -68,7 +68,7 @@ def _said(draft: Draft, blocks: Iterable[Block]) -> Iterator[Block]:
                 yield block
 
 
-def _settle_begun(draft: Draft) -> None:
+def settle_begun(draft: Draft) -> None:
     """An answer that has begun: many models cannot be made to go on with it, so they are asked to."""
     last = draft.request.messages[-1]
     if last.role != "assistant":

@@ -10,7 +10,7 @@ from typing import Final
 
 from claude_code_api.models.cache_marks import count_marks, settle_marks
 from claude_code_api.models.capabilities import Capabilities
-from claude_code_api.models.conversation import settle_conversation
+from claude_code_api.models.conversation import settle_begun, settle_conversation
 from claude_code_api.models.draft import Draft
 from claude_code_api.models.fitted import MAX_MARKS, Fitted, RequestControl
 from claude_code_api.models.functions import settle_functions
@@ -47,6 +47,9 @@ def _as_sent(draft: Draft) -> None:
         for name in ("temperature", "top_p", "top_k"):
             if getattr(request.sampling, name) is not None:
                 draft.fields.pop(name)
+    if model.prefill and not draft.control.whole_conversation:
+        # The model would go on with it, and only the CLI cannot say it.
+        settle_begun(draft)
     if draft.control.removes_fields:
         return
     # The CLI's own words stay beside the client's; what they exclude cannot be sent.
